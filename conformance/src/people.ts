@@ -1,0 +1,89 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import type { Event } from "@chatsdk/abi/api_pb";
+import { TextSchema } from "@chatsdk/abi/content_pb";
+import type { Effect } from "@chatsdk/abi/host_pb";
+import { BasicTag, type Crypto, nobleCrypto } from "@chatsdk/core";
+import { type InputValue, Machine } from "./machine.ts";
+import type { World } from "./world.ts";
+
+export function text(value: string) {
+  return {
+    domain: 0,
+    tag: BasicTag.text,
+    version: 1,
+    payload: toBinary(TextSchema, create(TextSchema, { text: value })),
+  };
+}
+
+/** A machine with one account in a world. */
+export class Person {
+  readonly machine: Machine;
+  accountId = "";
+
+  constructor(
+    readonly world: World,
+    name: string,
+    config: ConstructorParameters<typeof Machine>[2] = {},
+    crypto: Crypto = nobleCrypto,
+  ) {
+    this.machine = new Machine(name, crypto, { clusterId: 42, ...config });
+    world.start(this.machine);
+    this.accountId = this.call({ case: "createAccount", value: {} }, "account").accountId;
+  }
+
+  call<Case extends Parameters<Machine["call"]>[2]>(input: InputValue, expected: Case) {
+    const effects: Effect[] = [];
+    const value = this.machine.call(this.world.nowMs, input, expected, effects);
+    this.world.perform(this.machine, effects);
+    return value as ReturnType<typeof this.machine.call<Case>>;
+  }
+
+  invite(reusable = false): string {
+    return this.call({ case: "createInvite", value: { accountId: this.accountId, reusable } }, "invite").link;
+  }
+
+  /** Accepts a link; returns the conversation's id. */
+  accept(link: string, first = "hello"): string {
+    return this.call(
+      { case: "acceptInvite", value: { accountId: this.accountId, link, content: text(first) } },
+      "sentMessage",
+    ).conversation!.conversationId;
+  }
+
+  send(conversationId: string, value: string): string {
+    return this.call({ case: "sendMessage", value: { conversationId, content: text(value) } }, "sentMessage").message!
+      .messageId;
+  }
+
+  eventsOf<Case extends NonNullable<Event["event"]["case"]>>(
+    kind: Case,
+  ): Extract<Event["event"], { case: Case }>["value"][] {
+    return this.machine.events.flatMap(({ event }) =>
+      event.case === kind ? [event.value as Extract<Event["event"], { case: Case }>["value"]] : [],
+    );
+  }
+
+  get texts(): string[] {
+    return this.eventsOf("messageReceived").map(({ message }) => message!.text ?? "");
+  }
+
+  /** Ids of messages that reached a status, by events. */
+  withStatus(status: number): string[] {
+    return this.eventsOf("messageStatusChanged")
+      .filter((change) => change.status === status)
+      .map(({ messageId }) => messageId);
+  }
+}
+
+/** Two people with an established conversation. */
+export function pair(
+  world: World,
+  config: ConstructorParameters<typeof Machine>[2] = {},
+  crypto: Crypto = nobleCrypto,
+) {
+  const alice = new Person(world, "alice", config, crypto);
+  const bob = new Person(world, "bob", config, crypto);
+  const conversationId = alice.accept(bob.invite());
+  world.run(10_000);
+  return { alice, bob, conversationId };
+}

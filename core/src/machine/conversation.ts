@@ -1,0 +1,143 @@
+import { create } from "@bufbuild/protobuf";
+import { type Conversation as ConversationRow, ConversationSchema, SessionState } from "@chatsdk/abi/api_pb";
+import { ErrorCode } from "@chatsdk/abi/errors_pb";
+import {
+  type ConversationRecord,
+  ConversationRecordSchema,
+  type Reliability,
+  type Session,
+  StateRecordSchema,
+} from "@chatsdk/abi/records_pb";
+import { ChatError } from "../errors.ts";
+import { type AwaitedBefore, awaitedBefore, hintChanges } from "../ratchet/awaited-hints.ts";
+import { expireSkipped, SKIPPED_KEY_LIFETIME_MS } from "../ratchet/skipped-keys.ts";
+import type { StreamIds } from "../reliability/sds.ts";
+import { Keys } from "./records.ts";
+import type { Step, Steps } from "./step.ts";
+
+/**
+ * A conversation within one step: its record, decoded (hence a copy), and what must be kept in line with it: the tags
+ * of the hints it awaits, its entry in the timer queue, its row in the message store.
+ */
+export class Conversation {
+  readonly #awaited: AwaitedBefore;
+  #rowChanged: boolean;
+
+  private constructor(
+    readonly id: string,
+    readonly record: ConversationRecord,
+    isNew: boolean,
+  ) {
+    this.#awaited = awaitedBefore(isNew ? undefined : record.session);
+    this.#rowChanged = isNew;
+  }
+
+  static *load(step: Step, id: string): Steps<Conversation> {
+    const record = yield* step.get(ConversationRecordSchema, Keys.conversation(id));
+    if (!record) {
+      throw new ChatError(
+        ErrorCode.CONVERSATION_NOT_FOUND,
+        `conversation_id: no conversation ${JSON.stringify(id)}; list the conversations`,
+      );
+    }
+    return new Conversation(id, record, false);
+  }
+
+  static fromRecord(id: string, record: ConversationRecord): Conversation {
+    return new Conversation(id, record, false);
+  }
+
+  static start(id: string, record: ConversationRecord): Conversation {
+    return new Conversation(id, record, true);
+  }
+
+  get session(): Session {
+    if (!this.record.session) {
+      throw new ChatError(ErrorCode.SESSION_LOST, "conversation_id: its keys were lost; repair the conversation first");
+    }
+    return this.record.session;
+  }
+
+  /** The peer will be able to read what is sent now. */
+  get canSend(): boolean {
+    const state = this.record.sessionState as SessionState;
+    return this.record.session !== undefined && state !== SessionState.LOST && state !== SessionState.REPAIR_SENT;
+  }
+
+  get stream(): Reliability {
+    return this.record.reliability!;
+  }
+
+  ids(step: Step): StreamIds {
+    return { crypto: step.crypto, idKey: this.stream.idKey, initiator: this.record.initiator };
+  }
+
+  get row(): ConversationRow {
+    const { record } = this;
+    return create(ConversationSchema, {
+      conversationId: this.id,
+      accountId: record.accountId,
+      peerIdentityKey: record.peerIdentityKey,
+      createdMs: record.createdMs,
+      suite: record.suite,
+      sessionState: record.sessionState,
+      verified: record.verified,
+      initiator: record.initiator,
+      lastActivityMs: record.lastActivityMs,
+    });
+  }
+
+  /** The row is written on `save`. */
+  touchRow(): void {
+    this.#rowChanged = true;
+  }
+
+  noteActivity(step: Step): void {
+    this.record.lastActivityMs = BigInt(step.nowMs);
+    this.touchRow();
+  }
+
+  *setState(step: Step, sessionState: SessionState): Steps<void> {
+    if ((this.record.sessionState as SessionState) === sessionState) return;
+    this.record.sessionState = sessionState;
+    this.touchRow();
+    yield* step.event(this.record.accountId, this.id, sessionStateChanged(sessionState));
+  }
+
+  save(step: Step): void {
+    const { record } = this;
+    if (record.session) expireSkipped(record.session, step.nowMs);
+    const hints = hintChanges(step.crypto, this.#awaited, record.session);
+    step.removeHints(hints.removed);
+    step.addHints(Keys.conversation(this.id), hints.added);
+    this.#setTimer(step);
+    step.put(ConversationRecordSchema, Keys.conversation(this.id), record);
+    if (this.#rowChanged) step.row({ case: "putConversation", value: this.row });
+  }
+
+  #setTimer(step: Step): void {
+    const due = this.#due();
+    const old = Number(this.record.timerMs);
+    if (due === old) return;
+    if (old !== 0) step.delete(Keys.timer(old, this.id));
+    if (due !== 0) step.put(StateRecordSchema, Keys.timer(due, this.id), create(StateRecordSchema));
+    this.record.timerMs = BigInt(due);
+  }
+
+  #due(): number {
+    const stream = this.stream;
+    const times = [stream.ackDueMs, stream.resendMs, stream.gapMs, stream.expiryMs, stream.retryMs, stream.segmentsMs]
+      .map(Number)
+      .filter((time) => time !== 0);
+    const oldestSkipped = this.record.session?.skipped[0];
+    if (oldestSkipped) times.push(Number(oldestSkipped.skippedMs) + SKIPPED_KEY_LIFETIME_MS);
+    return times.length === 0 ? 0 : Math.min(...times);
+  }
+}
+
+export function sessionStateChanged(sessionState: SessionState) {
+  return {
+    case: "sessionStateChanged" as const,
+    value: { $typeName: "chatsdk.v1.SessionStateChanged" as const, sessionState },
+  };
+}

@@ -1,0 +1,271 @@
+import { create } from "@bufbuild/protobuf";
+import { DoneSchema, SafetyNumberSchema, SentMessageSchema } from "@chatsdk/abi/api_pb";
+import { ErrorCode } from "@chatsdk/abi/errors_pb";
+import { type Config, type Input, type Outcome, type Reply, ReplySchema } from "@chatsdk/abi/host_pb";
+import { ConversationRecordSchema, GenerationRecordSchema, OutgoingRecordSchema } from "@chatsdk/abi/records_pb";
+import { ReadReceiptSchema } from "@chatsdk/abi/content_pb";
+import { encode } from "../codec.ts";
+import { BASIC_DOMAIN, BASIC_VERSION, BasicTag } from "../content/basic-types.ts";
+import type { Crypto } from "../crypto/crypto.ts";
+import { Entropy } from "../entropy.ts";
+import { ChatError } from "../errors.ts";
+import { safetyNumber } from "../invite/safety-number.ts";
+import { settingsOf } from "../settings.ts";
+import type { Vault } from "../vault/vault.ts";
+import {
+  acknowledgeEvents,
+  createAccount,
+  deleteAccount,
+  deleteConversation,
+  listAccounts,
+  replayEvents,
+  subscribeAll,
+  loadAccount,
+} from "./accounts.ts";
+import { Conversation } from "./conversation.ts";
+import { askForAll, History } from "./history.ts";
+import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
+import { cancelMessage, notePublished, publishUnsent, sendContent } from "./outgoing.ts";
+import { takeEnvelope } from "./receiving.ts";
+import { Keys, lastPart } from "./records.ts";
+import { acceptRepair, markLost, requestRepair } from "./repair.ts";
+import { acceptInvite } from "./setting-up.ts";
+import { Step, type Steps, type Surroundings } from "./step.ts";
+import { scheduleAcknowledgement } from "./synchronizing.ts";
+import { rescheduleMaintenance, retryHistory, wake } from "./waking.ts";
+
+/**
+ * The door of the protocol core: a state machine without I/O, clock or randomness. A host runs one step at a time:
+ *
+ * 1. `step(input)` yields reads; the host answers each with the records found.
+ * 2. It returns the outcome. The host commits all changes in one durable transaction.
+ * 3. Only then does the host release effects, events and the reply. If the commit fails it releases nothing and calls `commitFailed`.
+ *
+ * Same records, same inputs so far, same input, time and entropy: same outcome, to the byte.
+ */
+export class Core {
+  readonly #surroundings: Surroundings;
+  readonly #history = new History();
+  #generation: bigint | undefined;
+
+  /** Throws INVALID_ARGUMENT naming the field of the config. */
+  constructor(crypto: Crypto, config: Config, vault: Vault) {
+    this.#surroundings = { crypto, settings: settingsOf(config), vault };
+  }
+
+  /** Commits of this database so far, for the rollback anchor. Read once after opening, before the first step. */
+  *readGeneration(): Steps<bigint> {
+    const probe = new Step(this.#surroundings, 0, new Entropy(this.#surroundings.crypto, new Uint8Array(32)));
+    this.#generation = (yield* probe.get(GenerationRecordSchema, Keys.generation))?.generation ?? 0n;
+    return this.#generation;
+  }
+
+  /** As of the last outcome. */
+  get generation(): bigint {
+    return this.#generation ?? 0n;
+  }
+
+  *step(input: Input): Steps<Outcome> {
+    if (this.#generation === undefined) yield* this.readGeneration();
+    const { crypto } = this.#surroundings;
+    const newStep = (): Step => new Step(this.#surroundings, Number(input.nowMs), new Entropy(crypto, input.entropy));
+    const step = newStep();
+    try {
+      const reply = yield* this.#serve(step, input);
+      yield* this.#history.release(step);
+      yield* step.nextWake();
+      return step.outcome(reply, this.#nextGeneration);
+    } catch (error) {
+      if (!(error instanceof ChatError)) throw error;
+      const { code, message, retryable } = error;
+      const failure = create(ReplySchema, { reply: { case: "failure", value: { code, message, retryable } } });
+      return newStep().outcome(failure, this.#nextGeneration);
+    }
+  }
+
+  readonly #nextGeneration = (): bigint => {
+    this.#generation = this.generation + 1n;
+    return this.#generation;
+  };
+
+  /** The outcome of the last step could not be committed: its effects never happened. */
+  commitFailed(): void {
+    this.#history.forget();
+  }
+
+  *#serve(step: Step, { input }: Input): Steps<Reply | undefined> {
+    const history = this.#history;
+    switch (input.case) {
+      case "start":
+        yield* start(step, history, input.value.rolledBack);
+        return undefined;
+      case "envelopeReceived":
+        yield* takeEnvelope(step, input.value.payload, history);
+        return undefined;
+      case "historyPage":
+        for (const envelope of input.value.envelopes) yield* takeEnvelope(step, envelope.payload, history);
+        if (!input.value.more || input.value.failed)
+          yield* history.ended(step, input.value.queryId, input.value.failed);
+        if (input.value.failed) yield* retryHistory(step);
+        return undefined;
+      case "publishResult":
+        yield* publishResult(step, input.value.publishId, input.value.ok);
+        return undefined;
+      case "wake":
+        yield* wake(step, history);
+        return undefined;
+      case "connectionChanged":
+        if (input.value.online) yield* online(step, history);
+        return undefined;
+      case undefined:
+        throw new ChatError(ErrorCode.INVALID_ARGUMENT, "input: none is set");
+      default:
+        return yield* call(step, input, history);
+    }
+  }
+}
+
+function* start(step: Step, history: History, rolledBack: boolean): Steps<void> {
+  if (rolledBack) {
+    for (const { key, record } of yield* step.scan(ConversationRecordSchema, Keys.conversations)) {
+      yield* markLost(step, Conversation.fromRecord(lastPart(key), record));
+    }
+  }
+  yield* replayEvents(step);
+  yield* online(step, history);
+  yield* rescheduleMaintenance(step, step.settings.historyIntervalMs);
+}
+
+/** Also after every start: the transport takes subscriptions and messages before it is connected. */
+function* online(step: Step, history: History): Steps<void> {
+  yield* subscribeAll(step);
+  yield* askForAll(step, history);
+  const waiting = new Set<string>();
+  for (const { key, record } of yield* step.scan(OutgoingRecordSchema, Keys.outbox)) {
+    if (!record.sent) waiting.add(key.split("/")[1]!);
+  }
+  for (const id of waiting) {
+    const conversation = yield* Conversation.load(step, id);
+    yield* publishUnsent(step, conversation);
+    conversation.save(step);
+  }
+}
+
+/** Publish ids: m/<conversation>/<sequence>, s/<conversation> for sync messages, r/<conversation> for repairs. */
+function* publishResult(step: Step, publishId: string, ok: boolean): Steps<void> {
+  const [kind, id, sequence] = publishId.split("/");
+  const record = yield* step.get(ConversationRecordSchema, Keys.conversation(id ?? ""));
+  if (!record || id === undefined) return;
+  const conversation = Conversation.fromRecord(id, record);
+  if (kind === "m") yield* notePublished(step, conversation, Number(sequence), ok);
+  else if (kind === "s" && !ok) {
+    scheduleAcknowledgement(step, conversation, false);
+    conversation.save(step);
+  }
+}
+
+type Call = Exclude<
+  Input["input"],
+  { case: undefined | "start" | "envelopeReceived" | "historyPage" | "publishResult" | "wake" | "connectionChanged" }
+>;
+
+function* call(step: Step, { case: method, value: request }: Call, history: History): Steps<Reply> {
+  const answer = (reply: NonNullable<Parameters<typeof create<typeof ReplySchema>>[1]>["reply"]): Reply =>
+    create(ReplySchema, { reply: reply! });
+  const done = answer({ case: "done", value: create(DoneSchema) });
+  switch (method) {
+    case "createAccount":
+      return answer({ case: "account", value: yield* createAccount(step) });
+    case "listAccounts":
+      return answer({ case: "accounts", value: yield* listAccounts(step) });
+    case "deleteAccount":
+      yield* deleteAccount(step, request.accountId);
+      return done;
+    case "createInvite":
+      return answer({ case: "invite", value: yield* createInvite(step, request) });
+    case "listInvites":
+      return answer({ case: "invites", value: yield* listInvites(step, request.accountId) });
+    case "revokeInvite":
+      yield* revokeInvite(step, request.inviteId);
+      return done;
+    case "inspectInvite":
+      return answer({ case: "inviteDetails", value: inspectInvite(step, request.link) });
+    case "acceptInvite":
+      return answer({ case: "sentMessage", value: yield* acceptInvite(step, request) });
+    case "sendMessage": {
+      const conversation = yield* sendable(step, request.conversationId);
+      const message = sendContent(step, conversation, request.content);
+      conversation.save(step);
+      step.row({ case: "putMessage", value: message });
+      return answer({
+        case: "sentMessage",
+        value: create(SentMessageSchema, { conversation: conversation.row, message }),
+      });
+    }
+    case "cancelMessage": {
+      const conversation = yield* Conversation.load(step, request.conversationId);
+      yield* cancelMessage(step, conversation, request.messageId);
+      conversation.save(step);
+      return done;
+    }
+    case "markRead":
+      yield* markRead(step, request.conversationId, request.messageId, request.sendReceipt);
+      return done;
+    case "deleteConversation":
+      yield* deleteConversation(step, yield* Conversation.load(step, request.conversationId));
+      return done;
+    case "getSafetyNumber": {
+      const { record } = yield* Conversation.load(step, request.conversationId);
+      const account = yield* loadAccount(step, record.accountId);
+      const digits = safetyNumber(
+        step.crypto,
+        step.crypto.ed25519PublicKey(account.identitySeed),
+        record.peerIdentityKey,
+      );
+      return answer({ case: "safetyNumber", value: create(SafetyNumberSchema, { digits }) });
+    }
+    case "setVerified": {
+      const conversation = yield* Conversation.load(step, request.conversationId);
+      conversation.record.verified = request.verified;
+      conversation.touchRow();
+      conversation.save(step);
+      return done;
+    }
+    case "repairConversation":
+      yield* requestRepair(step, yield* Conversation.load(step, request.conversationId));
+      return done;
+    case "acceptRepair":
+      yield* acceptRepair(step, yield* Conversation.load(step, request.conversationId), history);
+      return done;
+    case "acknowledgeEvents":
+      yield* acknowledgeEvents(step, request.eventNumber);
+      return done;
+  }
+}
+
+/** A conversation whose session may be used for sending. */
+function* sendable(step: Step, id: string): Steps<Conversation> {
+  const conversation = yield* Conversation.load(step, id);
+  if (!conversation.canSend) {
+    throw new ChatError(
+      ErrorCode.SESSION_LOST,
+      "conversation_id: its keys were lost; repair the conversation and wait for the peer's consent",
+    );
+  }
+  return conversation;
+}
+
+function* markRead(step: Step, conversationId: string, messageId: string, sendReceipt: boolean): Steps<void> {
+  const conversation = yield* Conversation.load(step, conversationId);
+  step.row({ case: "ownRead", value: { $typeName: "chatsdk.v1.ReadChange", conversationId, messageId } });
+  if (!sendReceipt || !conversation.canSend) return;
+  const payload = encode(ReadReceiptSchema, create(ReadReceiptSchema, { messageId }));
+  sendContent(step, conversation, {
+    $typeName: "chatsdk.v1.Content",
+    domain: BASIC_DOMAIN,
+    tag: BasicTag.readReceipt,
+    version: BASIC_VERSION,
+    payload,
+  });
+  conversation.save(step);
+}

@@ -1,0 +1,80 @@
+import { Priority } from "@chatsdk/abi/host_pb";
+import { absent, giveUpMissing } from "../reliability/incoming-stream.ts";
+import { peerId } from "../reliability/sds.ts";
+import { insertSorted } from "../reliability/sequence-set.ts";
+import type { Conversation } from "./conversation.ts";
+import { showHeld } from "./showing.ts";
+import type { Step, Steps } from "./step.ts";
+import { sendSync } from "./synchronizing.ts";
+
+const FIRST_REPAIR_INTERVAL_MS = 20 * 1000;
+const MAX_REPAIR_INTERVAL_MS = 3600 * 1000;
+
+/** Asks the store for the history since the account last looked. */
+export type AskHistory = (accountId: string) => void;
+
+function wanted(conversation: Conversation): number[] {
+  const lost = new Set(conversation.stream.lost);
+  return absent(conversation.stream).filter((sequence) => !lost.has(sequence));
+}
+
+/** After an arrival: starts or ends the watch over a gap. The store is asked first, the sender later. */
+export function watchGap(step: Step, conversation: Conversation, askHistory: AskHistory): void {
+  const { stream } = conversation;
+  if (wanted(conversation).length === 0) {
+    stream.gapMs = 0n;
+    stream.gapRound = 0;
+  } else if (stream.gapMs === 0n) {
+    stream.gapMs = BigInt(step.nowMs + step.settings.gapDelayMs);
+    stream.gapRound = 0;
+    askHistory(conversation.record.accountId);
+  }
+}
+
+/** The gap has lasted: reports it, shows what waits behind it, asks the sender; in the end reports the loss. */
+export function* pursueGap(step: Step, conversation: Conversation, askHistory: AskHistory): Steps<void> {
+  const { stream } = conversation;
+  const missing = wanted(conversation);
+  if (missing.length === 0) {
+    stream.gapMs = 0n;
+    stream.gapRound = 0;
+    return;
+  }
+  yield* reportMissing(step, conversation, missing);
+  yield* showHeld(step, conversation, stream.highestKnown);
+  stream.gapRound++;
+  if (stream.gapRound > step.settings.repairAttempts) {
+    stream.gapMs = 0n;
+    stream.gapRound = 0;
+    yield* reportLost(step, conversation, giveUpMissing(stream));
+    return;
+  }
+  askHistory(conversation.record.accountId);
+  if (conversation.record.session) sendSync(step, conversation, { missing }, Priority.REPAIR);
+  const delay = Math.min(FIRST_REPAIR_INTERVAL_MS * 2 ** (stream.gapRound - 1), MAX_REPAIR_INTERVAL_MS);
+  stream.gapMs = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
+}
+
+function* reportMissing(step: Step, conversation: Conversation, missing: readonly number[]): Steps<void> {
+  const { stream } = conversation;
+  const known = new Set(stream.missing);
+  const fresh = missing.filter((sequence) => !known.has(sequence));
+  if (fresh.length === 0) return;
+  for (const sequence of fresh) insertSorted(stream.missing, sequence);
+  const ids = conversation.ids(step);
+  const value = {
+    $typeName: "chatsdk.v1.MessagesMissing" as const,
+    messageIds: fresh.map((sequence) => peerId(ids, sequence)),
+  };
+  yield* step.event(conversation.record.accountId, conversation.id, { case: "messagesMissing", value });
+}
+
+export function* reportLost(step: Step, conversation: Conversation, lost: readonly number[]): Steps<void> {
+  if (lost.length === 0) return;
+  const ids = conversation.ids(step);
+  const value = {
+    $typeName: "chatsdk.v1.MessagesLost" as const,
+    messageIds: lost.map((sequence) => peerId(ids, sequence)),
+  };
+  yield* step.event(conversation.record.accountId, conversation.id, { case: "messagesLost", value });
+}

@@ -1,0 +1,321 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  type Content,
+  DeliveryStatus,
+  FailureReason,
+  type Message,
+  MessageSchema,
+  SessionState,
+} from "@chatsdk/abi/api_pb";
+import { ErrorCode } from "@chatsdk/abi/errors_pb";
+import { Priority } from "@chatsdk/abi/host_pb";
+import { type OutgoingRecord, OutgoingRecordSchema } from "@chatsdk/abi/records_pb";
+import { ContentFrameSchema, FrameSchema, PayloadSchema, type SdsMessage } from "@chatsdk/abi/wire_pb";
+import { encode } from "../codec.ts";
+import { summarize } from "../content/basic-types.ts";
+import { encodeEnvelope } from "../envelope/envelope.ts";
+import { pad } from "../envelope/padding.ts";
+import { ChatError } from "../errors.ts";
+import { ratchetEncrypt } from "../ratchet/double-ratchet.ts";
+import { encodeSds, ourId, tick } from "../reliability/sds.ts";
+import { fromBitmap, insertSorted } from "../reliability/sequence-set.ts";
+import { MAX_FRAME_LENGTH, split } from "../segmentation/segmentation.ts";
+import { MAX_RESEND_INTERVAL_MS } from "../settings.ts";
+import type { Conversation } from "./conversation.ts";
+import { Keys } from "./records.ts";
+import type { Step, Steps } from "./step.ts";
+
+/** More messages than this may not wait for an acknowledgement. */
+export const MAX_OUTBOX = 1000;
+/** One resend covers at most so many messages: the rest follows once the peer shows signs of life. */
+const RESEND_BATCH = 16;
+/** A message that left this recently may still be under way: a report that lacks it is no reason to send it again. */
+const IN_FLIGHT_MS = 1000;
+/** A message asked for this often and still not read is given up, or it would hold back all acknowledgements. */
+const MAX_REPAIRS = 8;
+const FIRST_RETRY_MS = 1000;
+const MAX_RETRY_MS = 60 * 1000;
+
+/** Turns the first plaintext of a session into its handshake; later ones travel as plain ratchet messages. */
+export type Wrap = (plaintext: Uint8Array) => Uint8Array;
+
+/** Stores, encrypts and publishes a message. The caller saves the conversation. */
+export function sendContent(
+  step: Step,
+  conversation: Conversation,
+  content: Content | undefined,
+  wrapFirst?: Wrap,
+): Message {
+  const { stream } = conversation;
+  const checked = checkContent(content);
+  const frame = create(FrameSchema, { timestampMs: BigInt(step.nowMs), content: create(ContentFrameSchema, checked) });
+  if (checked.payload.length > MAX_FRAME_LENGTH - 64) {
+    throw new ChatError(
+      ErrorCode.CONTENT_TOO_LARGE,
+      `content.payload: ${checked.payload.length} bytes; send an attachment reference`,
+    );
+  }
+  const payloads = split(frame);
+  if (stream.nextSequence - 1 - stream.peerAcknowledged + payloads.length > MAX_OUTBOX) {
+    throw new ChatError(
+      ErrorCode.OUTBOX_FULL,
+      `conversation_id: ${MAX_OUTBOX} messages wait for delivery; wait for delivered events`,
+      { retryable: true },
+    );
+  }
+  const firstSequence = stream.nextSequence;
+  const lastSequence = firstSequence + payloads.length - 1;
+  const id = ourId(conversation.ids(step), firstSequence);
+  let firstLamport = 0n;
+  for (const payload of payloads) {
+    const sequence = stream.nextSequence++;
+    const lamport = tick(stream, step.nowMs);
+    if (sequence === firstSequence) firstLamport = lamport;
+    const record = create(OutgoingRecordSchema, {
+      payload: encode(PayloadSchema, payload),
+      messageId: id,
+      firstSequence,
+      lastSequence,
+      expiresMs: BigInt(step.nowMs + step.settings.messageTtlMs),
+      lamport,
+    });
+    record.envelope = sealEnvelope(step, conversation, sequence, record, sequence === 1 ? wrapFirst : undefined);
+    publishRecord(step, conversation, sequence, record, Priority.MESSAGE);
+  }
+  stream.ackDueMs = 0n;
+  if (stream.resendMs === 0n) stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
+  if (stream.expiryMs === 0n) stream.expiryMs = BigInt(step.nowMs + step.settings.messageTtlMs);
+  conversation.noteActivity(step);
+  return create(MessageSchema, {
+    messageId: id,
+    conversationId: conversation.id,
+    outgoing: true,
+    sequence: firstSequence,
+    lamport: firstLamport,
+    timestampMs: BigInt(step.nowMs),
+    storedMs: BigInt(step.nowMs),
+    ...checked,
+    ...summarize(checked),
+    status: DeliveryStatus.QUEUED,
+  });
+}
+
+function checkContent(content: Content | undefined): Pick<Content, "domain" | "tag" | "version" | "payload"> {
+  if (!content) throw new ChatError(ErrorCode.INVALID_ARGUMENT, "content: missing; give a content");
+  const { domain, tag, version, payload } = content;
+  return { domain, tag, version: version || 1, payload };
+}
+
+function sealEnvelope(
+  step: Step,
+  conversation: Conversation,
+  sequence: number,
+  record: OutgoingRecord,
+  wrapFirst?: Wrap,
+): Uint8Array {
+  const { lamport, payload } = record;
+  const sds = encodeSds(conversation.ids(step), conversation.stream, step.nowMs, {
+    message: { sequence, lamport, payload },
+  });
+  const plaintext = pad(sds);
+  if (wrapFirst) return wrapFirst(plaintext);
+  const sealed = ratchetEncrypt(step.crypto, conversation.session, plaintext, step.entropy);
+  return encodeEnvelope(sealed.hint, sealed.payload);
+}
+
+/** The record is stored in the same commit that releases the envelope: a crash sends the same bytes again, never new ones. */
+function publishRecord(
+  step: Step,
+  conversation: Conversation,
+  sequence: number,
+  record: OutgoingRecord,
+  priority: Priority,
+): void {
+  record.lastSentMs = BigInt(step.nowMs);
+  step.put(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence), record);
+  step.publish(`m/${conversation.id}/${sequence}`, conversation.record.peerAddress, record.envelope, priority);
+}
+
+function* outgoingRecords(
+  step: Step,
+  conversation: Conversation,
+): Steps<{ sequence: number; record: OutgoingRecord }[]> {
+  const found = yield* step.scan(OutgoingRecordSchema, Keys.outgoingOf(conversation.id));
+  return found.map(({ key, record }) => ({ sequence: Number(key.slice(key.lastIndexOf("/") + 1)), record }));
+}
+
+/** A publish of a message ended. */
+export function* notePublished(step: Step, conversation: Conversation, sequence: number, ok: boolean): Steps<void> {
+  const key = Keys.outgoing(conversation.id, sequence);
+  const record = yield* step.get(OutgoingRecordSchema, key);
+  if (!record) return;
+  if (!ok) {
+    record.failures++;
+    const delay = Math.min(FIRST_RETRY_MS * 2 ** Math.min(record.failures - 1, 10), MAX_RETRY_MS);
+    const retry = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
+    const { stream } = conversation;
+    if (stream.retryMs === 0n || stream.retryMs > retry) stream.retryMs = retry;
+    step.put(OutgoingRecordSchema, key, record);
+    conversation.save(step);
+    return;
+  }
+  if (record.sent) return;
+  record.sent = true;
+  record.failures = 0;
+  step.put(OutgoingRecordSchema, key, record);
+  for (let part = record.firstSequence; part <= record.lastSequence; part++) {
+    const other = yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, part));
+    if (other && !other.sent) return;
+  }
+  yield* changeStatus(step, conversation, record.messageId, DeliveryStatus.SENT);
+}
+
+function* changeStatus(
+  step: Step,
+  conversation: Conversation,
+  messageId: string,
+  status: DeliveryStatus,
+  reason = FailureReason.FAILURE_REASON_UNSPECIFIED,
+): Steps<void> {
+  step.setStatus(conversation.id, messageId, status, reason);
+  const value = { $typeName: "chatsdk.v1.MessageStatusChanged" as const, messageId, status, failureReason: reason };
+  yield* step.event(conversation.record.accountId, conversation.id, { case: "messageStatusChanged", value });
+}
+
+/** Publishes again what no node has taken. */
+export function* publishUnsent(step: Step, conversation: Conversation): Steps<void> {
+  conversation.stream.retryMs = 0n;
+  for (const { sequence, record } of yield* outgoingRecords(step, conversation)) {
+    if (!record.sent) publishRecord(step, conversation, sequence, record, Priority.MESSAGE);
+  }
+}
+
+/** Takes in what the peer says of our messages: what arrived is done with, what it lacks is sent again. */
+export function* notePeerReport(step: Step, conversation: Conversation, sds: SdsMessage): Steps<void> {
+  const { stream } = conversation;
+  const received = fromBitmap(sds.acknowledged, sds.received).filter((sequence) => sequence < stream.nextSequence);
+  let progress = false;
+  for (let sequence = stream.peerAcknowledged + 1; sequence <= sds.acknowledged; sequence++) {
+    progress = (yield* noteDelivered(step, conversation, sequence)) || progress;
+  }
+  for (const sequence of received) progress = (yield* noteDelivered(step, conversation, sequence)) || progress;
+  stream.peerAcknowledged = Math.max(stream.peerAcknowledged, sds.acknowledged);
+  stream.abandoned = stream.abandoned.filter((sequence) => sequence > stream.peerAcknowledged);
+
+  // An old report (the acknowledged number has moved on since) asks for what has arrived meanwhile.
+  const current = sds.acknowledged === stream.peerAcknowledged;
+  if (current && (received.length > 0 || sds.repairRequest.length > 0)) {
+    const until = received.length > 0 && sds.repairRequest.length === 0 ? received.at(-1)! : stream.nextSequence - 1;
+    yield* resendAbsent(step, conversation, sds.acknowledged + 1, until, new Set(received));
+  }
+  if (stream.peerAcknowledged >= stream.nextSequence - 1) {
+    stream.resendMs = 0n;
+    stream.resendRound = 0;
+    stream.expiryMs = 0n;
+    stream.retryMs = 0n;
+  } else if (progress) {
+    stream.resendRound = 0;
+    stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
+  }
+}
+
+/** True if the message was waiting. */
+function* noteDelivered(step: Step, conversation: Conversation, sequence: number): Steps<boolean> {
+  const key = Keys.outgoing(conversation.id, sequence);
+  const record = yield* step.get(OutgoingRecordSchema, key);
+  if (!record) return false;
+  step.delete(key);
+  for (let part = record.firstSequence; part <= record.lastSequence; part++) {
+    if (part !== sequence && (yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, part)))) return true;
+  }
+  yield* changeStatus(step, conversation, record.messageId, DeliveryStatus.DELIVERED);
+  return true;
+}
+
+function* resendAbsent(
+  step: Step,
+  conversation: Conversation,
+  from: number,
+  until: number,
+  received: ReadonlySet<number>,
+): Steps<void> {
+  let count = 0;
+  for (let sequence = from; sequence <= until && count < RESEND_BATCH; sequence++) {
+    if (received.has(sequence)) continue;
+    const record = yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence));
+    if (!record || Number(record.lastSentMs) + IN_FLIGHT_MS > step.nowMs) continue;
+    count++;
+    record.repairs++;
+    if (record.repairs > MAX_REPAIRS) {
+      yield* abandon(step, conversation, record, FailureReason.EXPIRED);
+      continue;
+    }
+    // The first repair is the same ciphertext. If that did not help, the peer has lost its key: encrypt again under a new one.
+    if (record.repairs > 1 && conversation.record.sessionState === SessionState.ESTABLISHED) {
+      record.envelope = sealEnvelope(step, conversation, sequence, record);
+    }
+    publishRecord(step, conversation, sequence, record, Priority.REPAIR);
+  }
+}
+
+/** Nothing heard for a while: sends the oldest again, and from the second time on asks for an acknowledgement as well. */
+export function* resendUnacknowledged(
+  step: Step,
+  conversation: Conversation,
+  askForAcknowledgement: () => void,
+): Steps<void> {
+  const { stream } = conversation;
+  const records = yield* outgoingRecords(step, conversation);
+  if (records.length === 0) {
+    stream.resendMs = 0n;
+    stream.resendRound = 0;
+    return;
+  }
+  stream.resendRound++;
+  for (const { sequence, record } of records.slice(0, RESEND_BATCH))
+    publishRecord(step, conversation, sequence, record, Priority.REPAIR);
+  if (stream.resendRound > 1 && conversation.record.sessionState === SessionState.ESTABLISHED) askForAcknowledgement();
+  const delay = Math.min(step.settings.resendAfterMs * 2 ** Math.min(stream.resendRound, 20), MAX_RESEND_INTERVAL_MS);
+  stream.resendMs = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
+}
+
+/** Gives up what has waited too long. */
+export function* expireOutgoing(step: Step, conversation: Conversation): Steps<void> {
+  let earliest = 0n;
+  for (const { sequence, record } of yield* outgoingRecords(step, conversation)) {
+    if (Number(record.expiresMs) <= step.nowMs) {
+      if (yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence))) {
+        yield* abandon(step, conversation, record, FailureReason.EXPIRED);
+      }
+    } else if (earliest === 0n || record.expiresMs < earliest) earliest = record.expiresMs;
+  }
+  conversation.stream.expiryMs = earliest;
+}
+
+export function* cancelMessage(step: Step, conversation: Conversation, messageId: string): Steps<void> {
+  for (const { record } of yield* outgoingRecords(step, conversation)) {
+    if (record.messageId === messageId) return yield* abandon(step, conversation, record, FailureReason.CANCELLED);
+  }
+  throw new ChatError(ErrorCode.MESSAGE_NOT_FOUND, "message_id: no message of ours with this id waits for delivery");
+}
+
+/** The session's keys are gone: nothing that waits can be delivered under them. */
+export function* failAll(step: Step, conversation: Conversation): Steps<void> {
+  const failed = new Set<string>();
+  for (const { sequence, record } of yield* outgoingRecords(step, conversation)) {
+    step.delete(Keys.outgoing(conversation.id, sequence));
+    if (failed.has(record.messageId)) continue;
+    failed.add(record.messageId);
+    yield* changeStatus(step, conversation, record.messageId, DeliveryStatus.FAILED, FailureReason.SESSION_REPLACED);
+  }
+}
+
+function* abandon(step: Step, conversation: Conversation, record: OutgoingRecord, reason: FailureReason): Steps<void> {
+  for (let part = record.firstSequence; part <= record.lastSequence; part++) {
+    const key = Keys.outgoing(conversation.id, part);
+    if (!(yield* step.get(OutgoingRecordSchema, key))) continue;
+    step.delete(key);
+    insertSorted(conversation.stream.abandoned, part);
+  }
+  yield* changeStatus(step, conversation, record.messageId, DeliveryStatus.FAILED, reason);
+}

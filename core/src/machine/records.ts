@@ -1,0 +1,33 @@
+/** Keys of the secrets store. */
+export const Keys = {
+  account: (id: string) => `account/${id}`,
+  accounts: "account/",
+  prekey: (id: string) => `prekey/${id}`,
+  prekeys: "prekey/",
+  conversation: (id: string) => `conv/${id}`,
+  conversations: "conv/",
+  outgoing: (conversation: string, sequence: number) => `out/${conversation}/${ordered(sequence, 10)}`,
+  outgoingOf: (conversation: string) => `out/${conversation}/`,
+  outbox: "out/",
+  held: (conversation: string, sequence: number) => `held/${conversation}/${ordered(sequence, 10)}`,
+  heldOf: (conversation: string) => `held/${conversation}/`,
+  segment: (conversation: string, hash: string, index: number) =>
+    `segment/${conversation}/${hash}/${ordered(index, 3)}`,
+  segmentsOfFrame: (conversation: string, hash: string) => `segment/${conversation}/${hash}/`,
+  segmentsOf: (conversation: string) => `segment/${conversation}/`,
+  timer: (dueMs: number, name: string) => `timer/${ordered(dueMs, 16)}/${name}`,
+  timers: "timer/",
+  event: (number: bigint) => `event/${ordered(number, 20)}`,
+  events: "event/",
+  state: "state",
+  generation: "generation",
+} as const;
+
+/** Decimal with leading zeros: keys sort as their numbers do. */
+function ordered(value: number | bigint, width: number): string {
+  return String(value).padStart(width, "0");
+}
+
+export function lastPart(key: string): string {
+  return key.slice(key.lastIndexOf("/") + 1);
+}

@@ -1,0 +1,199 @@
+import { SessionState } from "@chatsdk/abi/api_pb";
+import { ErrorCode } from "@chatsdk/abi/errors_pb";
+import { Priority } from "@chatsdk/abi/host_pb";
+import { type AccountRecord, type PrekeyRecord, PrekeyRecordSchema, type Session } from "@chatsdk/abi/records_pb";
+import { type InboxHandshake, InboxHandshakeSchema } from "@chatsdk/abi/wire_pb";
+import { EMPTY, equalBytes } from "../bytes.ts";
+import { encode } from "../codec.ts";
+import { encodeEnvelope } from "../envelope/envelope.ts";
+import { pad, unpad } from "../envelope/padding.ts";
+import { ChatError, Rejected } from "../errors.ts";
+import { accept, type Acceptance, decodeHandshake, firstPayload, initiate } from "../handshake/handshake.ts";
+import { inboxHintKey, repairBinding, repairHint } from "../handshake/key-agreement.ts";
+import { suiteBits } from "../handshake/suite.ts";
+import { decodeSds, encodeSds } from "../reliability/sds.ts";
+import { loadAccount } from "./accounts.ts";
+import type { Conversation } from "./conversation.ts";
+import { Conversation as Conversations } from "./conversation.ts";
+import type { History } from "./history.ts";
+import { failAll } from "./outgoing.ts";
+import { forgetPrekey, newRecoveryPrekey, type RecoveryPrekey, storeRecoveryPrekey } from "./prekeys.ts";
+import { Keys } from "./records.ts";
+import { newStream } from "./setting-up.ts";
+import type { Step, Steps } from "./step.ts";
+import { sendSync } from "./synchronizing.ts";
+
+/**
+ * The repair of a conversation whose keys one side has lost. A set-up like the first, with the recovery prekey the peer handed
+ * out inside the session. Both sides act for it, the verification is taken back, and it happens once a day at most: who stole an
+ * old backup can ask for a repair, but not without being seen.
+ */
+
+/** All sessions are from an old copy of the database: using them would use keys twice. */
+export function* markLost(step: Step, conversation: Conversation): Steps<void> {
+  yield* failAll(step, conversation);
+  dropSession(step, conversation);
+  yield* conversation.setState(step, SessionState.LOST);
+  conversation.save(step);
+}
+
+function dropSession(step: Step, conversation: Conversation): void {
+  const { record, stream } = conversation;
+  delete (record as { session?: Session }).session;
+  for (const prefix of [
+    Keys.outgoingOf(conversation.id),
+    Keys.heldOf(conversation.id),
+    Keys.segmentsOf(conversation.id),
+  ]) {
+    step.deletePrefix(prefix);
+  }
+  const lamport = stream.lamport;
+  record.reliability = newStream(stream.idKey);
+  record.reliability.lamport = lamport;
+}
+
+/** Asks the peer for a repair. */
+export function* requestRepair(step: Step, conversation: Conversation): Steps<void> {
+  const { record } = conversation;
+  if (record.peerRecoveryPrekey.length === 0) {
+    throw new ChatError(
+      ErrorCode.NO_REPAIR_PENDING,
+      "conversation_id: the peer never answered, so there is nothing to repair with; share a new invite",
+    );
+  }
+  const again = Number(record.repairMs) + step.settings.repairIntervalMs;
+  if (record.repairMs !== 0n && again > step.nowMs) {
+    throw new ChatError(
+      ErrorCode.REPAIR_TOO_SOON,
+      `conversation_id: asked for recently; try again in ${again - step.nowMs} ms`,
+      { retryable: true },
+    );
+  }
+  const account = yield* loadAccount(step, record.accountId);
+  yield* failAll(step, conversation);
+  const binding = repairBinding(step.crypto, record.sessionId, record.peerRecoveryPrekey);
+  const responder = { identityKey: record.peerIdentityKey, prekey: record.peerRecoveryPrekey, binding };
+  const recovery = newRecoveryPrekey(step);
+  const initiator = {
+    identitySeed: account.identitySeed,
+    deliveryAddress: account.deliveryAddress,
+    recoveryPrekey: recovery.publicKey,
+  };
+  const initiation = initiate(step.crypto, initiator, responder, record.suite, step.nowMs, step.entropy);
+  yield* install(step, conversation, { ...initiation, initiator: true }, recovery);
+  record.repairMs = BigInt(step.nowMs);
+  yield* conversation.setState(step, SessionState.REPAIR_SENT);
+
+  const sync = pad(
+    encodeSds(conversation.ids(step), conversation.stream, step.nowMs, { requestAcknowledgement: true }),
+  );
+  const hint = repairHint(step.crypto, inboxHintKey(step.crypto, binding));
+  const envelope = encodeEnvelope(hint, firstPayload(step.crypto, initiation, sync, step.entropy));
+  record.repairEnvelope = envelope;
+  publishRepair(step, conversation);
+  conversation.save(step);
+}
+
+const REPAIR_RESEND_MS = 6 * 3600 * 1000;
+
+/** A request for repair goes out again until the peer has answered: its user may take days to agree. */
+export function publishRepair(step: Step, conversation: Conversation): void {
+  const { record } = conversation;
+  step.publish(`r/${conversation.id}`, record.peerAddress, record.repairEnvelope, Priority.REPAIR);
+  conversation.stream.resendMs = BigInt(step.nowMs + REPAIR_RESEND_MS);
+}
+
+/** Puts a new session in the place of the old one. Message ids and sequences begin anew; the Lamport clock goes on. */
+function* install(
+  step: Step,
+  conversation: Conversation,
+  made: { session: Session; sessionId: Uint8Array; messageIdKey: Uint8Array; initiator: boolean },
+  recovery: RecoveryPrekey,
+): Steps<void> {
+  const { record } = conversation;
+  dropSession(step, conversation);
+  conversation.stream.idKey = made.messageIdKey;
+  record.session = made.session;
+  record.sessionId = made.sessionId;
+  record.initiator = made.initiator;
+  record.verified = false;
+  record.pendingRepair = EMPTY;
+  record.repairEnvelope = EMPTY;
+  record.peerRecoveryPrekey = EMPTY;
+  if (record.recoveryPrekeyId !== "") yield* forgetPrekey(step, Keys.prekey(record.recoveryPrekeyId));
+  const { accountId, sessionId } = record;
+  const suites = suiteBits(record.suite, step.settings.maximumSuite);
+  record.recoveryPrekeyId = storeRecoveryPrekey(
+    step,
+    { accountId, conversationId: conversation.id, sessionId, suites },
+    recovery,
+  );
+  conversation.touchRow();
+}
+
+function verifyRepair(
+  step: Step,
+  account: AccountRecord,
+  prekey: PrekeyRecord,
+  conversation: Conversation,
+  handshake: InboxHandshake,
+  recovery: Uint8Array,
+): Acceptance {
+  const acceptance = accept(
+    step.crypto,
+    { ...prekey, identitySeed: account.identitySeed },
+    recovery,
+    handshake,
+    step.nowMs,
+  );
+  if (!equalBytes(acceptance.hello.identityKey, conversation.record.peerIdentityKey))
+    throw new Rejected("repair: by another identity");
+  return acceptance;
+}
+
+/** The peer asks for a repair: kept until our user agrees. The old session stays in use until then. */
+export function* takeRepair(step: Step, prekeyKey: string, handshake: InboxHandshake): Steps<void> {
+  const prekey = yield* step.get(PrekeyRecordSchema, prekeyKey);
+  if (!prekey) throw new Rejected("repair: the prekey is gone");
+  const conversation = yield* Conversations.load(step, prekey.repairs);
+  const { record } = conversation;
+  if (record.pendingRepair.length > 0) throw new Rejected("repair: one is pending");
+  if (
+    record.repairMs !== 0n &&
+    Number(record.repairMs) + step.settings.repairIntervalMs > step.nowMs &&
+    record.session
+  ) {
+    throw new Rejected("repair: asked for too often");
+  }
+  const account = yield* loadAccount(step, record.accountId);
+  verifyRepair(step, account, prekey, conversation, handshake, new Uint8Array(32));
+  record.pendingRepair = encode(InboxHandshakeSchema, handshake);
+  record.repairMs = BigInt(step.nowMs);
+  yield* conversation.setState(step, SessionState.REPAIR_REQUESTED);
+  conversation.save(step);
+}
+
+/** Our user agrees: the new session takes over, and a sync message tells the peer. */
+export function* acceptRepair(step: Step, conversation: Conversation, history: History): Steps<void> {
+  const { record } = conversation;
+  if (record.pendingRepair.length === 0)
+    throw new ChatError(ErrorCode.NO_REPAIR_PENDING, "conversation_id: the peer has not asked for a repair");
+  const account = yield* loadAccount(step, record.accountId);
+  const prekey = yield* step.get(PrekeyRecordSchema, Keys.prekey(record.recoveryPrekeyId));
+  if (!prekey)
+    throw new ChatError(ErrorCode.INTERNAL, "conversation_id: its recovery prekey is gone; share a new invite");
+  const recovery = newRecoveryPrekey(step);
+  const handshake = decodeHandshake(record.pendingRepair);
+  const acceptance = verifyRepair(step, account, prekey, conversation, handshake, recovery.publicKey);
+  yield* failAll(step, conversation);
+  yield* install(step, conversation, { ...acceptance, initiator: false }, recovery);
+  const { hello } = acceptance;
+  record.suite = hello.suite;
+  record.peerAddress = hello.deliveryAddress;
+  record.peerRecoveryPrekey = hello.recoveryPrekey;
+  decodeSds(conversation.ids(step), conversation.stream, unpad(acceptance.plaintext));
+  yield* conversation.setState(step, SessionState.ESTABLISHED);
+  sendSync(step, conversation, { requestAcknowledgement: true }, Priority.MESSAGE);
+  conversation.save(step);
+  history.ask(record.accountId, Number(hello.createdMs));
+}

@@ -1,0 +1,162 @@
+import { create } from "@bufbuild/protobuf";
+import { DeliveryStatus, type Message, MessageSchema } from "@chatsdk/abi/api_pb";
+import { HeldRecordSchema, SegmentRecordSchema } from "@chatsdk/abi/records_pb";
+import { type Frame, type Payload, PayloadSchema, type Segment } from "@chatsdk/abi/wire_pb";
+import { bytesToHex } from "../bytes.ts";
+import { decode, encode } from "../codec.ts";
+import { readReceiptOf, summarize } from "../content/basic-types.ts";
+import { Rejected } from "../errors.ts";
+import { isSettled } from "../reliability/incoming-stream.ts";
+import { peerId } from "../reliability/sds.ts";
+import { checkSegment, join } from "../segmentation/segmentation.ts";
+import type { Conversation } from "./conversation.ts";
+import { Keys } from "./records.ts";
+import type { Step, Steps } from "./step.ts";
+
+/** Largest time a JavaScript Date can hold. */
+const MAX_TIMESTAMP_MS = 8_640_000_000_000_000n;
+
+/** A message of the peer as it came off the ratchet. */
+export interface Arrived {
+  sequence: number;
+  lamport: bigint;
+  payload: Payload;
+  recovered: boolean;
+}
+
+/** Refuses, before anything is stored, a payload no honest sender makes. */
+export function checkPayload(payload: Payload): void {
+  if (payload.kind.case === "segment") checkSegment(payload.kind.value);
+  else if (payload.kind.case === "frame") checkFrame(payload.kind.value);
+  else throw new Rejected("payload: empty");
+}
+
+function checkFrame(frame: Frame): void {
+  if (!frame.content) throw new Rejected("frame.content: missing");
+  if (frame.timestampMs > MAX_TIMESTAMP_MS) throw new Rejected("frame.timestamp_ms: out of range");
+}
+
+/** Shows a message in its turn: at once if nothing before it is outstanding, else it is held back. */
+export function* showInOrder(step: Step, conversation: Conversation, arrived: Arrived): Steps<void> {
+  const { stream } = conversation;
+  if (arrived.sequence <= stream.shown) return yield* show(step, conversation, arrived);
+  if (arrived.sequence > stream.shown + 1) {
+    const record = create(HeldRecordSchema, {
+      payload: encode(PayloadSchema, arrived.payload),
+      lamport: arrived.lamport,
+    });
+    step.put(HeldRecordSchema, Keys.held(conversation.id, arrived.sequence), record);
+    return;
+  }
+  stream.shown++;
+  yield* show(step, conversation, arrived);
+  yield* showSettled(step, conversation);
+}
+
+/** Shows what follows without a gap. */
+export function* showSettled(step: Step, conversation: Conversation): Steps<void> {
+  const { stream } = conversation;
+  let until = stream.shown;
+  while (until < stream.highestKnown && isSettled(stream, until + 1)) until++;
+  yield* showHeld(step, conversation, until);
+}
+
+/** Shows all that is held up to `until`, passing over what is not there. */
+export function* showHeld(step: Step, conversation: Conversation, until: number): Steps<void> {
+  const { stream } = conversation;
+  while (stream.shown < until) {
+    const sequence = ++stream.shown;
+    const key = Keys.held(conversation.id, sequence);
+    const held = yield* step.get(HeldRecordSchema, key);
+    if (!held) continue;
+    step.delete(key);
+    const payload = decode(PayloadSchema, held.payload, "held payload");
+    yield* show(step, conversation, { sequence, lamport: held.lamport, payload, recovered: false });
+  }
+}
+
+function* show(step: Step, conversation: Conversation, arrived: Arrived): Steps<void> {
+  const { kind } = arrived.payload;
+  if (kind.case === "frame") yield* showFrame(step, conversation, kind.value, arrived);
+  else if (kind.case === "segment") yield* showSegment(step, conversation, kind.value, arrived);
+}
+
+function* showSegment(step: Step, conversation: Conversation, segment: Segment, arrived: Arrived): Steps<void> {
+  const hash = bytesToHex(segment.entireMessageHash);
+  const { sequence, lamport } = arrived;
+  const record = create(SegmentRecordSchema, {
+    payload: segment.payload,
+    sequence,
+    lamport,
+    receivedMs: BigInt(step.nowMs),
+  });
+  step.put(SegmentRecordSchema, Keys.segment(conversation.id, hash, segment.index), record);
+  const prefix = Keys.segmentsOfFrame(conversation.id, hash);
+  const parts = yield* step.scan(SegmentRecordSchema, prefix);
+  if (parts.length < segment.segmentCount) {
+    const { stream } = conversation;
+    if (stream.segmentsMs === 0n) stream.segmentsMs = BigInt(step.nowMs + step.settings.messageTtlMs);
+    return;
+  }
+  step.deletePrefix(prefix);
+  const frame = join(
+    segment.entireMessageHash,
+    parts.map(({ record: part }) => part.payload),
+  );
+  if (!frame) throw new Rejected("segment: the parts do not give the hash");
+  checkFrame(frame);
+  const first = parts[0]!.record;
+  yield* showFrame(step, conversation, frame, { ...arrived, sequence: first.sequence, lamport: first.lamport });
+}
+
+/** Drops incomplete sets whose time is over. */
+export function* expireSegments(step: Step, conversation: Conversation): Steps<void> {
+  let earliest = 0n;
+  for (const { key, record } of yield* step.scan(SegmentRecordSchema, Keys.segmentsOf(conversation.id))) {
+    const expires = record.receivedMs + BigInt(step.settings.messageTtlMs);
+    if (Number(expires) <= step.nowMs) step.delete(key);
+    else if (earliest === 0n || expires < earliest) earliest = expires;
+  }
+  conversation.stream.segmentsMs = earliest;
+}
+
+function* showFrame(
+  step: Step,
+  conversation: Conversation,
+  frame: Frame,
+  arrived: Pick<Arrived, "sequence" | "lamport" | "recovered">,
+): Steps<void> {
+  const content = frame.content!;
+  const read = readReceiptOf(content);
+  if (read !== undefined) return yield* noteRead(step, conversation, read);
+  const message: Message = create(MessageSchema, {
+    messageId: peerId(conversation.ids(step), arrived.sequence),
+    conversationId: conversation.id,
+    sequence: arrived.sequence,
+    lamport: arrived.lamport,
+    timestampMs: frame.timestampMs,
+    storedMs: BigInt(step.nowMs),
+    domain: content.domain,
+    tag: content.tag,
+    version: content.version || 1,
+    payload: content.payload,
+    ...summarize(content),
+  });
+  step.row({ case: "putMessage", value: message });
+  conversation.noteActivity(step);
+  const value = { $typeName: "chatsdk.v1.MessageReceived" as const, message, recovered: arrived.recovered };
+  yield* step.event(conversation.record.accountId, conversation.id, { case: "messageReceived", value });
+}
+
+/** The peer's application has shown our messages up to this one. */
+function* noteRead(step: Step, conversation: Conversation, messageId: string): Steps<void> {
+  const read = { $typeName: "chatsdk.v1.ReadChange" as const, conversationId: conversation.id, messageId };
+  step.row({ case: "peerRead", value: read });
+  const value = {
+    $typeName: "chatsdk.v1.MessageStatusChanged" as const,
+    messageId,
+    status: DeliveryStatus.READ,
+    failureReason: 0,
+  };
+  yield* step.event(conversation.record.accountId, conversation.id, { case: "messageStatusChanged", value });
+}

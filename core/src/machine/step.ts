@@ -1,0 +1,298 @@
+import { create, type DescMessage, type MessageInitShape, type MessageShape, fromBinary } from "@bufbuild/protobuf";
+import {
+  type Conversation,
+  type Event,
+  EventSchema,
+  type FailureReason,
+  type Message,
+  type DeliveryStatus,
+} from "@chatsdk/abi/api_pb";
+import {
+  type Change,
+  ChangeSchema,
+  type Effect,
+  EffectSchema,
+  LogLevel,
+  type Outcome,
+  OutcomeSchema,
+  type Priority,
+  type Read,
+  ReadSchema,
+  type Record,
+  type Reply,
+} from "@chatsdk/abi/host_pb";
+import { GenerationRecordSchema, type StateRecord, StateRecordSchema } from "@chatsdk/abi/records_pb";
+import { bytesToHex, concatBytes } from "../bytes.ts";
+import { encode } from "../codec.ts";
+import type { Crypto } from "../crypto/crypto.ts";
+import type { Entropy } from "../entropy.ts";
+import { Rejected } from "../errors.ts";
+import type { Settings } from "../settings.ts";
+import type { Vault } from "../vault/vault.ts";
+import { Keys } from "./records.ts";
+
+/** What a read is answered with: none or one record, or those of a scan. Values as stored. */
+export type Answer = readonly Pick<Record, "key" | "value">[];
+
+/** A part of a step: yields what it must read, returns what it found out. */
+export type Steps<Result> = Generator<Read, Result, Answer>;
+
+/** A change of the message store, not sealed yet. */
+type RowChange =
+  | { case: "putMessage"; value: Message }
+  | { case: "putConversation"; value: Conversation }
+  | Exclude<Change["change"], { case: undefined | "putMessage" | "putConversation" }>;
+
+/** What all steps of a core share. */
+export interface Surroundings {
+  crypto: Crypto;
+  settings: Settings;
+  vault: Vault;
+}
+
+/**
+ * One step of the machine: reads see what the step has changed so far; nothing is final before `outcome`. A step within
+ * a step (`attempt`) is dropped as a whole when its input turns out to be bad.
+ */
+export class Step {
+  readonly crypto: Crypto;
+  readonly settings: Settings;
+  readonly vault: Vault;
+  readonly nowMs: number;
+  readonly entropy: Entropy;
+  readonly #surroundings: Surroundings;
+  readonly #parent: Step | undefined;
+  /** `null`: deleted. */
+  readonly #records = new Map<string, Uint8Array | null>();
+  readonly #deletedPrefixes: string[] = [];
+  /** By tag in hexadecimal; `null`: removed. */
+  readonly #tags = new Map<string, { tag: Uint8Array; key: string | null }>();
+  readonly #rows: RowChange[] = [];
+  readonly #effects: Effect[] = [];
+  readonly #events: Event[] = [];
+  #timersChanged = false;
+
+  constructor(surroundings: Surroundings, nowMs: number, entropy: Entropy, parent?: Step) {
+    this.crypto = surroundings.crypto;
+    this.settings = surroundings.settings;
+    this.vault = surroundings.vault;
+    this.#surroundings = surroundings;
+    this.nowMs = nowMs;
+    this.entropy = entropy;
+    this.#parent = parent;
+  }
+
+  /** Runs a part whose changes count only if it returns. A `Rejected` drops them and is returned as its reason. */
+  *attempt(part: (step: Step) => Steps<void>): Steps<string | undefined> {
+    const child = new Step(this.#surroundings, this.nowMs, this.entropy, this);
+    try {
+      yield* part(child);
+    } catch (error) {
+      if (error instanceof Rejected) return error.reason;
+      throw error;
+    }
+    this.#merge(child);
+    return undefined;
+  }
+
+  #merge(child: Step): void {
+    for (const prefix of child.#deletedPrefixes) this.deletePrefix(prefix);
+    for (const [key, value] of child.#records) this.#records.set(key, value);
+    for (const [name, tag] of child.#tags) this.#tags.set(name, tag);
+    this.#rows.push(...child.#rows);
+    this.#effects.push(...child.#effects);
+    this.#events.push(...child.#events);
+    this.#timersChanged ||= child.#timersChanged;
+  }
+
+  // Reading.
+
+  *get<Desc extends DescMessage>(schema: Desc, key: string): Steps<MessageShape<Desc> | undefined> {
+    const bytes = yield* this.#read(key);
+    return bytes && fromBinary(schema, bytes);
+  }
+
+  *#read(key: string): Steps<Uint8Array | undefined> {
+    const pending = this.pending(key);
+    if (pending !== undefined) return pending ?? undefined;
+    const [record] = yield create(ReadSchema, { read: { case: "get", value: key } });
+    return record && this.vault.openRecord(key, record.value);
+  }
+
+  /** `undefined`: not touched by this step. */
+  private pending(key: string): Uint8Array | null | undefined {
+    const own = this.#records.get(key);
+    if (own !== undefined) return own;
+    if (this.#deletedPrefixes.some((prefix) => key.startsWith(prefix))) return null;
+    return this.#parent?.pending(key);
+  }
+
+  /** The key of the record that a hint finds. */
+  *find(hint: Uint8Array): Steps<string | undefined> {
+    const tag = this.vault.tag(hint);
+    const pending = this.pendingTag(bytesToHex(tag));
+    if (pending !== undefined) return pending ?? undefined;
+    const [record] = yield create(ReadSchema, { read: { case: "findTag", value: tag } });
+    return record && this.pending(record.key) !== null ? record.key : undefined;
+  }
+
+  private pendingTag(name: string): string | null | undefined {
+    const own = this.#tags.get(name);
+    return own ? own.key : this.#parent?.pendingTag(name);
+  }
+
+  /** Records under a prefix in key order; `limit` 0: all. */
+  *scan<Desc extends DescMessage>(
+    schema: Desc,
+    prefix: string,
+    limit = 0,
+  ): Steps<{ key: string; record: MessageShape<Desc> }[]> {
+    const pending = new Map<string, Uint8Array | null>();
+    this.collectPending(prefix, pending);
+    const read = { prefix, limit: limit === 0 ? 0 : limit + pending.size };
+    const stored = yield create(ReadSchema, { read: { case: "scan", value: read } });
+    const found = new Map<string, Uint8Array>();
+    for (const { key, value } of stored) {
+      if (this.pending(key) === undefined) found.set(key, this.vault.openRecord(key, value));
+    }
+    for (const [key, value] of pending) if (value) found.set(key, value);
+    const keys = [...found.keys()].sort();
+    return (limit === 0 ? keys : keys.slice(0, limit)).map((key) => ({
+      key,
+      record: fromBinary(schema, found.get(key)!),
+    }));
+  }
+
+  private collectPending(prefix: string, into: Map<string, Uint8Array | null>): void {
+    this.#parent?.collectPending(prefix, into);
+    for (const deleted of this.#deletedPrefixes) {
+      for (const key of into.keys()) if (key.startsWith(deleted)) into.set(key, null);
+    }
+    for (const [key, value] of this.#records) if (key.startsWith(prefix)) into.set(key, value);
+  }
+
+  *state(): Steps<StateRecord> {
+    return (yield* this.get(StateRecordSchema, Keys.state)) ?? create(StateRecordSchema, { nextEventNumber: 1n });
+  }
+
+  // Changing.
+
+  put<Desc extends DescMessage>(schema: Desc, key: string, record: MessageShape<Desc>): void {
+    this.#noteTimer(key);
+    this.#records.set(key, encode(schema, record));
+  }
+
+  delete(key: string): void {
+    this.#noteTimer(key);
+    this.#records.set(key, null);
+  }
+
+  deletePrefix(prefix: string): void {
+    this.#noteTimer(prefix);
+    for (const key of [...this.#records.keys()]) if (key.startsWith(prefix)) this.#records.delete(key);
+    this.#deletedPrefixes.push(prefix);
+  }
+
+  #noteTimer(key: string): void {
+    if (key.startsWith(Keys.timers)) this.#timersChanged = true;
+  }
+
+  addHints(key: string, hints: readonly Uint8Array[]): void {
+    for (const hint of hints) this.#setTag(hint, key);
+  }
+
+  removeHints(hints: readonly Uint8Array[]): void {
+    for (const hint of hints) this.#setTag(hint, null);
+  }
+
+  #setTag(hint: Uint8Array, key: string | null): void {
+    const tag = this.vault.tag(hint);
+    this.#tags.set(bytesToHex(tag), { tag, key });
+  }
+
+  row(change: RowChange): void {
+    this.#rows.push(change);
+  }
+
+  setStatus(conversationId: string, messageId: string, status: DeliveryStatus, failureReason: FailureReason): void {
+    const value = { conversationId, messageId, status, failureReason };
+    this.row(create(ChangeSchema, { change: { case: "setStatus", value } }).change as RowChange);
+  }
+
+  effect(effect: MessageInitShape<typeof EffectSchema>["effect"]): void {
+    this.#effects.push(create(EffectSchema, { effect: effect! }));
+  }
+
+  publish(publishId: string, topic: string, payload: Uint8Array, priority: Priority): void {
+    this.effect({ case: "publish", value: { publishId, topic, payload, priority } });
+  }
+
+  log(message: string): void {
+    this.effect({ case: "log", value: { level: LogLevel.DEBUG, message } });
+  }
+
+  /** An event is stored until the application has dealt with it. */
+  *event(accountId: string, conversationId: string, event: Event["event"]): Steps<void> {
+    const state = yield* this.state();
+    const eventNumber = state.nextEventNumber++;
+    this.put(StateRecordSchema, Keys.state, state);
+    const stored = create(EventSchema, { eventNumber, accountId, conversationId, event });
+    this.put(EventSchema, Keys.event(eventNumber), stored);
+    this.#events.push(stored);
+  }
+
+  /** Shows an event of an earlier run again. */
+  replay(event: Event): void {
+    this.#events.push(event);
+  }
+
+  // Finishing.
+
+  /** The time of the next timer, if this step moved any; `undefined` if not. */
+  *nextWake(): Steps<void> {
+    if (!this.#timersChanged) return;
+    const [first] = yield* this.scan(StateRecordSchema, Keys.timers, 1);
+    this.effect({ case: "wakeAtMs", value: first ? BigInt(first.key.split("/")[1]!) : 0n });
+  }
+
+  /** Seals and orders everything. `generation` counts the commits of the database. */
+  outcome(reply: Reply | undefined, nextGeneration: () => bigint): Outcome {
+    const changes: Change[] = [];
+    const add = (change: MessageInitShape<typeof ChangeSchema>["change"]): void => {
+      changes.push(create(ChangeSchema, { change: change! }));
+    };
+    for (const prefix of this.#deletedPrefixes) add({ case: "deletePrefix", value: prefix });
+    for (const [key, value] of this.#records) {
+      if (value) add({ case: "put", value: { key, value: this.vault.sealRecord(key, value, this.entropy) } });
+      else add({ case: "delete", value: key });
+    }
+    for (const change of this.#tagChanges()) add(change);
+    for (const row of this.#rows) add(this.#sealRow(row));
+    if (changes.length > 0) {
+      const value = encode(GenerationRecordSchema, create(GenerationRecordSchema, { generation: nextGeneration() }));
+      add({
+        case: "put",
+        value: { key: Keys.generation, value: this.vault.sealRecord(Keys.generation, value, this.entropy) },
+      });
+    }
+    return create(OutcomeSchema, { changes, effects: this.#effects, events: this.#events, ...(reply && { reply }) });
+  }
+
+  *#tagChanges(): Generator<MessageInitShape<typeof ChangeSchema>["change"]> {
+    const removed: Uint8Array[] = [];
+    const added = new Map<string, Uint8Array[]>();
+    for (const { tag, key } of this.#tags.values()) {
+      if (key === null) removed.push(tag);
+      else if (this.#records.get(key) !== null) added.set(key, [...(added.get(key) ?? []), tag]);
+    }
+    if (removed.length > 0) yield { case: "removeTags", value: { key: "", tags: concatBytes(...removed) } };
+    for (const [key, tags] of added) yield { case: "addTags", value: { key, tags: concatBytes(...tags) } };
+  }
+
+  #sealRow(row: RowChange): MessageInitShape<typeof ChangeSchema>["change"] {
+    if (row.case === "putMessage") return { case: row.case, value: this.vault.sealMessage(row.value, this.entropy) };
+    if (row.case === "putConversation")
+      return { case: row.case, value: this.vault.sealConversation(row.value, this.entropy) };
+    return row;
+  }
+}

@@ -1,0 +1,48 @@
+import { Priority } from "@chatsdk/abi/host_pb";
+import { SessionState } from "@chatsdk/abi/api_pb";
+import { encodeEnvelope } from "../envelope/envelope.ts";
+import { pad } from "../envelope/padding.ts";
+import { ratchetEncrypt } from "../ratchet/double-ratchet.ts";
+import { encodeSds, type SdsOptions } from "../reliability/sds.ts";
+import type { Conversation } from "./conversation.ts";
+import type { Step } from "./step.ts";
+
+/** A sync message: no content, but all that SDS says about both streams. Not kept: the next one says more. */
+export function sendSync(
+  step: Step,
+  conversation: Conversation,
+  options: Omit<SdsOptions, "message">,
+  priority: Priority,
+): void {
+  const { stream } = conversation;
+  const plaintext = pad(encodeSds(conversation.ids(step), stream, step.nowMs, options));
+  const sealed = ratchetEncrypt(step.crypto, conversation.session, plaintext, step.entropy);
+  step.publish(
+    `s/${conversation.id}`,
+    conversation.record.peerAddress,
+    encodeEnvelope(sealed.hint, sealed.payload),
+    priority,
+  );
+  stream.ackDueMs = 0n;
+  stream.lastAckMs = BigInt(step.nowMs);
+}
+
+/**
+ * An acknowledgement waits for a message to ride on: briefly after a quiet time, so that ticks appear quickly, else up to
+ * the interval, so that a chat does not double its traffic.
+ */
+export function scheduleAcknowledgement(step: Step, conversation: Conversation, urgent: boolean): void {
+  const { stream } = conversation;
+  const { ackDelayMs, ackIntervalMs } = step.settings;
+  const soon = step.nowMs + Math.round(ackDelayMs * (1 + 0.5 * step.entropy.fraction()));
+  const due = urgent ? soon : Math.max(soon, Number(stream.lastAckMs) + ackIntervalMs);
+  if (stream.ackDueMs === 0n || BigInt(due) < stream.ackDueMs) stream.ackDueMs = BigInt(due);
+}
+
+export function acknowledgeIfDue(step: Step, conversation: Conversation): void {
+  const { stream, record } = conversation;
+  if (stream.ackDueMs === 0n || Number(stream.ackDueMs) > step.nowMs) return;
+  stream.ackDueMs = 0n;
+  if (record.session && record.sessionState !== SessionState.REPAIR_SENT)
+    sendSync(step, conversation, {}, Priority.ACKNOWLEDGEMENT);
+}
