@@ -1,9 +1,9 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { Event } from "@chatsdk/abi/api_pb";
+import type { Event, Message } from "@chatsdk/abi/api_pb";
 import { TextSchema } from "@chatsdk/abi/content_pb";
 import type { Effect } from "@chatsdk/abi/host_pb";
 import { BasicTag, type Crypto, nobleCrypto } from "@chatsdk/core";
-import { type InputValue, Machine } from "./machine.ts";
+import { type ConfigValue, type InputValue, Machine } from "./machine.ts";
 import type { World } from "./world.ts";
 
 export function text(value: string) {
@@ -23,7 +23,7 @@ export class Person {
   constructor(
     readonly world: World,
     name: string,
-    config: ConstructorParameters<typeof Machine>[2] = {},
+    config: ConfigValue = {},
     crypto: Crypto = nobleCrypto,
   ) {
     this.machine = new Machine(name, crypto, { clusterId: 42, ...config });
@@ -34,6 +34,7 @@ export class Person {
   call<Case extends Parameters<Machine["call"]>[2]>(input: InputValue, expected: Case) {
     const effects: Effect[] = [];
     const value = this.machine.call(this.world.nowMs, input, expected, effects);
+    this.world.watch(this.machine, input, effects);
     this.world.perform(this.machine, effects);
     return value as ReturnType<typeof this.machine.call<Case>>;
   }
@@ -73,14 +74,17 @@ export class Person {
       .filter((change) => change.status === status)
       .map(({ messageId }) => messageId);
   }
+
+  /** The message store's rows of a conversation. */
+  rows(conversationId: string): Message[] {
+    return [...this.machine.disk.messages.values()]
+      .filter((row) => row.conversationId === conversationId)
+      .map((row) => this.machine.vault.openMessage(row));
+  }
 }
 
 /** Two people with an established conversation. */
-export function pair(
-  world: World,
-  config: ConstructorParameters<typeof Machine>[2] = {},
-  crypto: Crypto = nobleCrypto,
-) {
+export function pair(world: World, config: ConfigValue = {}, crypto: Crypto = nobleCrypto) {
   const alice = new Person(world, "alice", config, crypto);
   const bob = new Person(world, "bob", config, crypto);
   const conversationId = alice.accept(bob.invite());

@@ -1,5 +1,6 @@
-import type { Effect } from "@chatsdk/abi/host_pb";
+import type { Effect, Publish } from "@chatsdk/abi/host_pb";
 import type { InputValue, Machine } from "./machine.ts";
+import { seededRandom } from "./random.ts";
 
 /** How the network treats each envelope. Probabilities from 0 to 1. */
 export interface Weather {
@@ -15,23 +16,22 @@ export interface Weather {
 
 export const CALM: Weather = { loss: 0, duplication: 0, delayMs: 20, reorder: 0, store: true };
 
+/** What the network has seen. */
+export interface Publication {
+  atMs: number;
+  from: string;
+  publishId: string;
+  topic: string;
+  payload: Uint8Array;
+}
+
 interface Scheduled {
   atMs: number;
-  order: number;
   run(): void;
 }
 
-/** A seeded generator (mulberry32): the weather is the same in every run with one seed. */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+/** Events an application deals with at once. */
+const EVENTS_AT_ONCE = 20;
 
 /**
  * Machines, a clock of their own and a network between them. Time passes only when nothing is left to do at the present
@@ -40,35 +40,63 @@ export function seededRandom(seed: number): () => number {
 export class World {
   nowMs = Date.UTC(2026, 0, 1);
   weather: Weather = CALM;
-  readonly published: { atMs: number; topic: string; payload: Uint8Array; from: string }[] = [];
+  readonly published: Publication[] = [];
   /** Drops an envelope for good if it returns true: neither delivered nor stored. */
-  censor: (payload: Uint8Array, from: string) => boolean = () => false;
+  censor: (publication: Publication) => boolean = () => false;
+  /** No node takes the envelope: the machine is told. */
+  refuse: (publication: Publication) => boolean = () => false;
+  /** Sees every step. */
+  watch: (machine: Machine, input: InputValue, effects: readonly Effect[]) => void = () => {};
+  /** Machines whose application leaves events unacknowledged. */
+  readonly forgetful = new Set<Machine>();
   readonly #queue: Scheduled[] = [];
   readonly #topics = new Map<Machine, Set<string>>();
   readonly #wakes = new Map<Machine, number>();
   readonly #offline = new Set<Machine>();
   readonly #store: { atMs: number; topic: string; payload: Uint8Array }[] = [];
+  readonly #unacknowledged = new Map<Machine, number>();
   readonly #random: () => number;
-  #order = 0;
 
   constructor(seed = 1) {
     this.#random = seededRandom(seed);
   }
 
+  /** Runs something after a while; what was scheduled first goes first. */
   at(delayMs: number, run: () => void): void {
-    const scheduled = { atMs: this.nowMs + delayMs, order: this.#order++, run };
-    let index = this.#queue.length;
-    while (index > 0 && this.#queue[index - 1]!.atMs > scheduled.atMs) index--;
-    this.#queue.splice(index, 0, scheduled);
+    const atMs = this.nowMs + delayMs;
+    let low = 0;
+    let high = this.#queue.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#queue[middle]!.atMs <= atMs) low = middle + 1;
+      else high = middle;
+    }
+    this.#queue.splice(low, 0, { atMs, run });
   }
 
   /** Feeds an input and carries out what it leads to. */
   feed(machine: Machine, input: InputValue): void {
-    this.perform(machine, machine.step(this.nowMs, input).effects);
+    const { effects, events } = machine.step(this.nowMs, input);
+    this.watch(machine, input, effects);
+    this.perform(machine, effects);
+    if (events.length > 0) this.#acknowledge(machine, events.length);
   }
 
-  start(machine: Machine): void {
-    this.feed(machine, { case: "start", value: {} });
+  #acknowledge(machine: Machine, count: number): void {
+    const waiting = (this.#unacknowledged.get(machine) ?? 0) + count;
+    this.#unacknowledged.set(machine, waiting);
+    if (waiting >= EVENTS_AT_ONCE && !this.forgetful.has(machine)) this.acknowledge(machine);
+  }
+
+  /** The application has dealt with all events. */
+  acknowledge(machine: Machine): void {
+    this.#unacknowledged.set(machine, 0);
+    const { eventNumber } = machine.events.at(-1) ?? { eventNumber: 0n };
+    machine.step(this.nowMs, { case: "acknowledgeEvents", value: { eventNumber } });
+  }
+
+  start(machine: Machine, rolledBack = false): void {
+    this.feed(machine, { case: "start", value: { rolledBack } });
   }
 
   /** The process is not running: nothing reaches it and no timer fires. */
@@ -78,10 +106,14 @@ export class World {
     this.#topics.delete(machine);
   }
 
-  switchOn(machine: Machine): void {
+  switchOn(machine: Machine, rolledBack = false): void {
     this.#offline.delete(machine);
     machine.restart();
-    this.start(machine);
+    this.start(machine, rolledBack);
+  }
+
+  isRunning(machine: Machine): boolean {
+    return !this.#offline.has(machine);
   }
 
   perform(machine: Machine, effects: readonly Effect[]): void {
@@ -93,30 +125,30 @@ export class World {
     }
   }
 
-  #running(machine: Machine): boolean {
-    return !this.#offline.has(machine);
-  }
-
   #setWake(machine: Machine, wakeMs: number): void {
     this.#wakes.set(machine, wakeMs);
     if (wakeMs === 0) return;
     this.at(Math.max(0, wakeMs - this.nowMs), () => {
-      if (this.#wakes.get(machine) === wakeMs && this.#running(machine)) {
+      if (this.#wakes.get(machine) === wakeMs && this.isRunning(machine)) {
         this.#wakes.delete(machine);
         this.feed(machine, { case: "wake", value: {} });
       }
     });
   }
 
-  #publish(
-    machine: Machine,
-    { publishId, topic, payload }: { publishId: string; topic: string; payload: Uint8Array },
-  ): void {
-    this.published.push({ atMs: this.nowMs, topic, payload, from: machine.name });
+  #publish(machine: Machine, { publishId, topic, payload }: Publish): void {
+    const publication = { atMs: this.nowMs, from: machine.name, publishId, topic, payload };
+    this.published.push(publication);
+    const ok = !this.refuse(publication);
     this.at(1, () => {
-      if (this.#running(machine)) this.feed(machine, { case: "publishResult", value: { publishId, ok: true } });
+      if (this.isRunning(machine)) this.feed(machine, { case: "publishResult", value: { publishId, ok } });
     });
-    if (this.censor(payload, machine.name)) return;
+    if (!ok || this.censor(publication)) return;
+    this.inject(topic, payload);
+  }
+
+  /** An envelope enters the network, whoever made it. */
+  inject(topic: string, payload: Uint8Array): void {
     if (this.weather.store) this.#store.push({ atMs: this.nowMs, topic, payload });
     if (this.#random() < this.weather.loss) return;
     const copies = this.#random() < this.weather.duplication ? 2 : 1;
@@ -128,7 +160,7 @@ export class World {
     const delay = Math.round(1 + this.#random() * this.weather.delayMs + overtaken * 25);
     this.at(delay, () => {
       for (const [machine, topics] of this.#topics) {
-        if (topics.has(topic) && this.#running(machine))
+        if (topics.has(topic) && this.isRunning(machine))
           this.feed(machine, { case: "envelopeReceived", value: { topic, payload } });
       }
     });
@@ -136,7 +168,7 @@ export class World {
 
   #query(machine: Machine, query: { queryId: string; topics: string[]; startMs: bigint; endMs: bigint }): void {
     this.at(30, () => {
-      if (!this.#running(machine)) return;
+      if (!this.isRunning(machine)) return;
       const envelopes = this.#store.filter(
         ({ atMs, topic }) =>
           query.topics.includes(topic) && atMs >= Number(query.startMs) && atMs <= Number(query.endMs),

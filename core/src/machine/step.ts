@@ -285,7 +285,7 @@ export class Step {
       if (key === null) removed.push(tag);
       else if (this.#records.get(key) !== null) added.set(key, [...(added.get(key) ?? []), tag]);
     }
-    if (removed.length > 0) yield { case: "removeTags", value: { key: "", tags: concatBytes(...removed) } };
+    if (removed.length > 0) yield { case: "removeTags", value: concatBytes(...removed) };
     for (const [key, tags] of added) yield { case: "addTags", value: { key, tags: concatBytes(...tags) } };
   }
 

@@ -1,0 +1,392 @@
+import { create } from "@bufbuild/protobuf";
+import { ErrorCode } from "@chatsdk/abi/errors_pb";
+import { type Config, ConfigSchema, type KeyDerivation, type Reply, type VaultHeader } from "@chatsdk/abi/host_pb";
+import { ChatError, Core, type Crypto, Entropy, Vault } from "@chatsdk/core";
+import { deriveKey, newDerivation, type StorageKey } from "../keys/storage-key.ts";
+import type { RollbackAnchor } from "../storage/rollback-anchor.ts";
+import type { MessageRow, Storage } from "../storage/storage.ts";
+import { matchesWords, queryWords } from "../storage/search-words.ts";
+import type { Transport } from "../transport/transport.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { type Sendable, toContent } from "./content.ts";
+import { Engine, type InputValue } from "./engine.ts";
+import { EventFeed } from "./event-feed.ts";
+import { type Logger, silentLogger } from "./logger.ts";
+import {
+  type Account,
+  type ChatEvent,
+  type ChatMessage,
+  type Conversation,
+  type Invite,
+  type InviteDetails,
+  toAccount,
+  toConversation,
+  toEvent,
+  toInvite,
+  toInviteDetails,
+  toMessage,
+} from "./model.ts";
+
+/** The protocol's settings; all have defaults, see `Config` in abi/proto/host.proto. Times in milliseconds. */
+export type ProtocolSettings = Partial<Omit<Config, "$typeName" | "$unknown" | "clusterId" | "shardCount">>;
+
+/** What a client is made of. `openChat` fills in the defaults of the platform. */
+export interface ClientParts {
+  clusterId: number;
+  shardCount: number;
+  storage: Storage;
+  storageKey: StorageKey;
+  transport: Transport;
+  crypto: Crypto;
+  /** 32 fresh random bytes at each call. */
+  entropy: () => Uint8Array;
+  protocol?: ProtocolSettings;
+  clock?: Clock;
+  logger?: Logger;
+  /** Detects that the database is an old copy. */
+  anchor?: RollbackAnchor;
+  /** Opens an old copy all the same: all its sessions are marked lost, and can be repaired with the peers' consent. */
+  acceptRollback?: boolean;
+}
+
+export interface CallOptions {
+  /** Aborts a call that has not begun: it rejects with ABORTED. */
+  signal?: AbortSignal;
+}
+
+/** Which part of a list: newest first. */
+export interface PageOptions {
+  /** Only older ones than this. */
+  before?: Pick<ChatMessage, "id" | "lamport">;
+  /** 1 to 1,000; default 50. */
+  limit?: number;
+}
+
+/** How long acknowledged events are collected before they are forgotten in one commit. */
+const ACKNOWLEDGE_DELAY_MS = 50;
+const SEARCH_BATCH = 500;
+
+/**
+ * A chat client: accounts, invites, conversations and messages of one database, connected to a Waku network. Every method that
+ * changes something resolves once the change is durable. Errors are `ChatError`s.
+ */
+export class ChatClient implements AsyncDisposable {
+  readonly #engine: Engine;
+  readonly #parts: ClientParts;
+  readonly #vault: Vault;
+  readonly #clock: Clock;
+  readonly #feed: EventFeed;
+  #acknowledge: bigint | undefined;
+  #cancelAcknowledge: () => void = () => {};
+  #closing: Promise<void> | undefined;
+  #online = false;
+
+  private constructor(parts: ClientParts, core: Core, vault: Vault, header: VaultHeader) {
+    this.#parts = parts;
+    this.#vault = vault;
+    this.#clock = parts.clock ?? systemClock;
+    this.#feed = new EventFeed((eventNumber) => this.#acknowledgeSoon(eventNumber));
+    this.#engine = new Engine({
+      core,
+      storage: parts.storage,
+      transport: parts.transport,
+      clock: this.#clock,
+      entropy: parts.entropy,
+      anchor: parts.anchor,
+      databaseId: header.databaseId,
+      logger: parts.logger ?? silentLogger,
+      onEvent: (data) => {
+        const event = toEvent(data);
+        if (event) this.#feed.push(event);
+      },
+    });
+  }
+
+  /**
+   * Opens a database, or makes a new one in an empty storage, and connects. Takes over the storage and the transport:
+   * `close` closes them, and so does a failure.
+   *
+   * Rejects with WRONG_KEY, STATE_ROLLED_BACK, UNSUPPORTED_VERSION, DATABASE_CORRUPT, INVALID_ARGUMENT, TRANSPORT_FAILED.
+   */
+  static async open(parts: ClientParts): Promise<ChatClient> {
+    try {
+      const { crypto, clusterId, shardCount } = parts;
+      const header = (await parts.storage.header()) ?? (await ChatClient.#create(parts));
+      const hostKey = await deriveKey(parts.storageKey, header.derivation as KeyDerivation);
+      const vault = Vault.open(crypto, header, hostKey);
+      hostKey.fill(0);
+      const core = new Core(crypto, create(ConfigSchema, { ...parts.protocol, clusterId, shardCount }), vault);
+      const client = new ChatClient(parts, core, vault, header);
+      await client.#start(core, header);
+      return client;
+    } catch (error) {
+      await parts.storage.close();
+      throw error;
+    }
+  }
+
+  static async #create({ crypto, storage, storageKey, entropy }: ClientParts): Promise<VaultHeader> {
+    if ((await storage.secrets.scan("", 1)).length > 0) {
+      throw new ChatError(ErrorCode.DATABASE_CORRUPT, "database: it has records but no header; restore a backup");
+    }
+    const derivation = await newDerivation(storageKey);
+    const hostKey = await deriveKey(storageKey, derivation);
+    const header = Vault.create(crypto, derivation, hostKey, new Entropy(crypto, entropy()));
+    hostKey.fill(0);
+    await storage.setHeader(header);
+    return header;
+  }
+
+  async #start(core: Core, header: VaultHeader): Promise<void> {
+    const { anchor, acceptRollback = false, transport } = this.#parts;
+    const generation = await this.#engine.read(core.readGeneration());
+    const seen = await anchor?.read(header.databaseId);
+    const rolledBack = seen !== undefined && seen > generation;
+    if (rolledBack && !acceptRollback) {
+      throw new ChatError(
+        ErrorCode.STATE_ROLLED_BACK,
+        `database: an old copy (commit ${generation}, this machine has seen ${seen}); open the newest, or set acceptRollback and repair the conversations`,
+      );
+    }
+    await transport.start({
+      onMessage: ({ topic, payload }) => this.#engine.feed({ case: "envelopeReceived", value: { topic, payload } }),
+      onConnection: (online) => {
+        this.#online = online;
+        this.#engine.feed({ case: "connectionChanged", value: { online } });
+        this.#feed.push({ number: 0n, type: "connectionChanged", online });
+      },
+    });
+    this.#engine.feed({ case: "start", value: { rolledBack } });
+  }
+
+  /** True while at least one service node is connected. */
+  get online(): boolean {
+    return this.#online;
+  }
+
+  // Accounts.
+
+  /** F1: makes an identity. Nothing is registered anywhere. */
+  async createAccount(options?: CallOptions): Promise<Account> {
+    return toAccount(await this.#call({ case: "createAccount", value: {} }, "account", options));
+  }
+
+  /** Oldest first. */
+  async accounts(options?: CallOptions): Promise<Account[]> {
+    return (await this.#call({ case: "listAccounts", value: {} }, "accounts", options)).accounts.map(toAccount);
+  }
+
+  /** The oldest account; made now if there is none. */
+  async defaultAccount(options?: CallOptions): Promise<Account> {
+    return (await this.accounts(options))[0] ?? (await this.createAccount(options));
+  }
+
+  /** Deletes an account with its conversations, messages and invites from this device. */
+  async deleteAccount(accountId: string, options?: CallOptions): Promise<void> {
+    await this.#call({ case: "deleteAccount", value: { accountId } }, "done", options);
+  }
+
+  // Invites.
+
+  /**
+   * U2: makes a link to share out of band.
+   *
+   * @param options.validForMs - how long it can be accepted; default seven days, at most a year.
+   * @param options.reusable - several people may accept it; default false: the first one only.
+   */
+  async createInvite(accountId: string, options: CallOptions & { validForMs?: number; reusable?: boolean } = {}): Promise<Invite> {
+    const { validForMs = 0, reusable = false } = options;
+    if (!Number.isFinite(validForMs) || validForMs < 0) throw new ChatError(ErrorCode.INVALID_ARGUMENT, "validForMs: give a positive number of milliseconds");
+    const value = { accountId, validForMs: BigInt(Math.round(validForMs)), reusable };
+    return toInvite(await this.#call({ case: "createInvite", value }, "invite", options));
+  }
+
+  /** Invites that can still be accepted, oldest first. */
+  async invites(accountId: string, options?: CallOptions): Promise<Invite[]> {
+    return (await this.#call({ case: "listInvites", value: { accountId } }, "invites", options)).invites.map(toInvite);
+  }
+
+  async revokeInvite(inviteId: string, options?: CallOptions): Promise<void> {
+    await this.#call({ case: "revokeInvite", value: { inviteId } }, "done", options);
+  }
+
+  /** Reads a link without accepting it. Rejects with INVALID_INVITE, INVITE_EXPIRED, INVITE_WRONG_NETWORK, UNSUPPORTED_SUITE. */
+  async inspectInvite(link: string, options?: CallOptions): Promise<InviteDetails> {
+    return toInviteDetails(await this.#call({ case: "inspectInvite", value: { link } }, "inviteDetails", options));
+  }
+
+  /**
+   * U1: starts a conversation with the link's author, who need not be online, by a first message. Rejects as
+   * `inspectInvite`, and with INVITE_ALREADY_ACCEPTED, INVITE_OWN, CONTENT_TOO_LARGE.
+   */
+  async acceptInvite(accountId: string, link: string, first: Sendable, options?: CallOptions): Promise<Conversation> {
+    const value = { accountId, link, content: toContent(first) };
+    return toConversation((await this.#call({ case: "acceptInvite", value }, "sentMessage", options)).conversation!);
+  }
+
+  // Conversations.
+
+  /** The latest activity first. */
+  async conversations(accountId?: string): Promise<Conversation[]> {
+    const rows = await this.#parts.storage.messages.conversations(accountId);
+    return rows.map((row) => toConversation(this.#vault.openConversation(row)));
+  }
+
+  async conversation(conversationId: string): Promise<Conversation> {
+    const row = await this.#parts.storage.messages.conversation(conversationId);
+    if (!row) throw new ChatError(ErrorCode.CONVERSATION_NOT_FOUND, `conversationId: no conversation ${JSON.stringify(conversationId)}; list the conversations`);
+    return toConversation(this.#vault.openConversation(row));
+  }
+
+  /** Deletes keys and messages from this device. The peer is not told. */
+  async deleteConversation(conversationId: string, options?: CallOptions): Promise<void> {
+    await this.#call({ case: "deleteConversation", value: { conversationId } }, "done", options);
+  }
+
+  /** Sixty digits both sides compare to know that nobody sits between them. */
+  async safetyNumber(conversationId: string, options?: CallOptions): Promise<string> {
+    return (await this.#call({ case: "getSafetyNumber", value: { conversationId } }, "safetyNumber", options)).digits;
+  }
+
+  /** Notes that the safety numbers were compared, or takes it back. */
+  async setVerified(conversationId: string, verified: boolean, options?: CallOptions): Promise<void> {
+    await this.#call({ case: "setVerified", value: { conversationId, verified } }, "done", options);
+  }
+
+  /** Asks the peer for new keys after ours were lost. Once a day at most (REPAIR_TOO_SOON). */
+  async repairConversation(conversationId: string, options?: CallOptions): Promise<void> {
+    await this.#call({ case: "repairConversation", value: { conversationId } }, "done", options);
+  }
+
+  /** Agrees to a repair the peer asked for: ask your user first. The verification is taken back. */
+  async acceptRepair(conversationId: string, options?: CallOptions): Promise<void> {
+    await this.#call({ case: "acceptRepair", value: { conversationId } }, "done", options);
+  }
+
+  // Messages.
+
+  /** F2: sends a message. Resolves once it is stored and encrypted; events tell how far it gets. Rejects with SESSION_LOST, OUTBOX_FULL (retryable), CONTENT_TOO_LARGE. */
+  async send(conversationId: string, content: Sendable, options?: CallOptions): Promise<ChatMessage> {
+    const value = { conversationId, content: toContent(content) };
+    return toMessage((await this.#call({ case: "sendMessage", value }, "sentMessage", options)).message!);
+  }
+
+  /** Gives up a message that is not delivered yet. It may arrive all the same if it is already under way. */
+  async cancel(conversationId: string, messageId: string, options?: CallOptions): Promise<void> {
+    await this.#call({ case: "cancelMessage", value: { conversationId, messageId } }, "done", options);
+  }
+
+  /** Marks everything up to a message as read. @param options.sendReceipt - tells the peer; default true. */
+  async markRead(conversationId: string, messageId: string, options: CallOptions & { sendReceipt?: boolean } = {}): Promise<void> {
+    const value = { conversationId, messageId, sendReceipt: options.sendReceipt ?? true };
+    await this.#call({ case: "markRead", value }, "done", options);
+  }
+
+  /** F6: a page of a conversation, newest first. */
+  async messages(conversationId: string, { before, limit = 50 }: PageOptions = {}): Promise<ChatMessage[]> {
+    const rows = await this.#parts.storage.messages.page({ conversationId, limit, ...(before && { before: positionOf(before) }) });
+    return rows.map((row) => this.#open(row));
+  }
+
+  async message(conversationId: string, messageId: string): Promise<ChatMessage> {
+    const row = await this.#parts.storage.messages.message(conversationId, messageId);
+    if (!row) throw new ChatError(ErrorCode.MESSAGE_NOT_FOUND, `messageId: no message ${JSON.stringify(messageId)}; page through the conversation`);
+    return this.#open(row);
+  }
+
+  /** Incoming messages not marked read; reactions do not count. */
+  async unreadCount(conversationId: string): Promise<number> {
+    return this.#parts.storage.messages.unreadCount(conversationId);
+  }
+
+  /**
+   * Messages with every word of `query` (the last may be a beginning), newest first; case and accents do not count. In a protected
+   * database all messages are decrypted one after the other: some 50,000 a second.
+   */
+  async search(query: string, options: PageOptions & { conversationId?: string } = {}): Promise<ChatMessage[]> {
+    const { conversationId, before, limit = 50 } = options;
+    const { messages } = this.#parts.storage;
+    if (!this.#vault.sealsMessages) {
+      const found = await messages.search(query, { limit, ...(conversationId && { conversationId }), ...(before && { before: positionOf(before) }) });
+      return found.map((row) => this.#open(row));
+    }
+    const ids = conversationId ? [conversationId] : (await messages.conversations()).map((row) => row.conversationId);
+    const found: ChatMessage[] = [];
+    for (const id of ids) found.push(...(await this.#scan(id, query, limit, before)));
+    return found.sort((a, b) => Number(b.lamport - a.lamport) || (a.id < b.id ? 1 : -1)).slice(0, limit);
+  }
+
+  async #scan(conversationId: string, query: string, limit: number, from: PageOptions["before"]): Promise<ChatMessage[]> {
+    const words = queryWords(query);
+    const found: ChatMessage[] = [];
+    let before = from;
+    while (words.length > 0) {
+      const page = await this.messages(conversationId, { limit: SEARCH_BATCH, ...(before && { before }) });
+      for (const message of page) {
+        if (message.text !== undefined && matchesWords(message.text, words)) found.push(message);
+        if (found.length === limit) return found;
+      }
+      before = page.at(-1);
+      if (page.length < SEARCH_BATCH) break;
+    }
+    return found;
+  }
+
+  // Events.
+
+  /**
+   * What happens, in order, from the first event the application has not dealt with. An event counts as dealt with when
+   * the loop asks for the next one. Several loops may run; each sees every event from its start on. Ends when the client closes or
+   * `signal` aborts.
+   */
+  events(options: CallOptions = {}): AsyncIterable<ChatEvent> {
+    return { [Symbol.asyncIterator]: () => this.#feed.read(options.signal) };
+  }
+
+  /** Finishes what is under way, disconnects and closes the storage. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#feed.close();
+    this.#cancelAcknowledge();
+    if (this.#acknowledge !== undefined) this.#flushAcknowledged();
+    await this.#engine.close();
+    await this.#parts.transport.stop();
+    await this.#parts.anchor?.close?.();
+    await this.#parts.storage.close();
+  }
+
+  #acknowledgeSoon(eventNumber: bigint): void {
+    if (this.#acknowledge === undefined) {
+      this.#cancelAcknowledge = this.#clock.at(this.#clock.now() + ACKNOWLEDGE_DELAY_MS, () => this.#flushAcknowledged());
+    }
+    this.#acknowledge = eventNumber;
+  }
+
+  #flushAcknowledged(): void {
+    const eventNumber = this.#acknowledge;
+    this.#acknowledge = undefined;
+    if (eventNumber !== undefined) this.#engine.feed({ case: "acknowledgeEvents", value: { eventNumber } });
+  }
+
+  #open(row: MessageRow): ChatMessage {
+    return toMessage(this.#vault.openMessage(row));
+  }
+
+  async #call<Case extends NonNullable<Reply["reply"]["case"]>>(input: InputValue, expected: Case, options?: CallOptions) {
+    const reply = await this.#engine.call(input, options?.signal);
+    if (reply.case !== expected) throw new ChatError(ErrorCode.INTERNAL, `the core replied ${reply.case} to ${input.case}; report this`);
+    return reply.value as Extract<Reply["reply"], { case: Case }>["value"];
+  }
+}
+
+function positionOf({ lamport, id }: Pick<ChatMessage, "id" | "lamport">): { lamport: bigint; messageId: string } {
+  return { lamport, messageId: id };
+}

@@ -1,0 +1,246 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { Event } from "@chatsdk/abi/api_pb";
+import { ErrorCode } from "@chatsdk/abi/errors_pb";
+import { type Effect, InputSchema, LogLevel, type Outcome, type Publish, type QueryHistory, type Read, type Reply } from "@chatsdk/abi/host_pb";
+import { type Answer, ChatError, type Core, type Steps } from "@chatsdk/core";
+import type { RollbackAnchor } from "../storage/rollback-anchor.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { Transport } from "../transport/transport.ts";
+import type { Clock } from "./clock.ts";
+import type { Logger } from "./logger.ts";
+
+export type InputValue = NonNullable<MessageInitShape<typeof InputSchema>["input"]>;
+
+export interface EngineParts {
+  core: Core;
+  storage: Storage;
+  transport: Transport;
+  clock: Clock;
+  /** 32 fresh random bytes at each call. */
+  entropy: () => Uint8Array;
+  anchor: RollbackAnchor | undefined;
+  databaseId: string;
+  logger: Logger;
+  onEvent: (event: Event) => void;
+}
+
+interface Job {
+  input: InputValue;
+  signal: AbortSignal | undefined;
+  settle: (reply: Reply | undefined) => void;
+  fail: (error: unknown) => void;
+}
+
+/** After a wake that could not be committed. */
+const WAKE_RETRY_MS = 5_000;
+/** How long `close` waits for messages on their way to a node; what is not taken by then is sent at the next start. */
+const CLOSE_GRACE_MS = 3_000;
+
+/**
+ * Drives a core: one input at a time, its reads answered from the storage, its changes committed before anything leaves. If
+ * the commit fails nothing leaves: a call rejects; an envelope is dropped and comes back with the history, since nobody was told
+ * that it arrived.
+ */
+export class Engine {
+  readonly #parts: EngineParts;
+  readonly #jobs: Job[] = [];
+  readonly #closing = new AbortController();
+  readonly #publishing = new Set<Promise<void>>();
+  readonly #underway = new Set<Promise<void>>();
+  #running: Promise<void> | undefined;
+  #cancelWake: () => void = () => {};
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts;
+  }
+
+  /** A call of the application. Rejects with the call's failure. */
+  async call(input: InputValue, signal?: AbortSignal): Promise<NonNullable<Reply["reply"]>> {
+    const reply = await new Promise<Reply | undefined>((settle, fail) => this.#enqueue({ input, signal, settle, fail }));
+    const answer = reply?.reply;
+    if (answer?.case === "failure") {
+      throw new ChatError(answer.value.code, answer.value.message, { retryable: answer.value.retryable });
+    }
+    if (!answer) throw new ChatError(ErrorCode.INTERNAL, "the core gave no reply; report this");
+    return answer;
+  }
+
+  /** An input of the host. Its failure is logged: there is nobody to tell. */
+  feed(input: InputValue): void {
+    const fail = (error: unknown): void => {
+      this.#parts.logger.warn(`${input.case}: not taken in: ${messageOf(error)}`);
+      if (input.case === "wake") this.#setWake(this.#parts.clock.now() + WAKE_RETRY_MS);
+    };
+    this.#enqueue({ input, signal: undefined, settle: () => {}, fail });
+  }
+
+  /** Runs a part of the core that only reads. */
+  async read<Result>(steps: Steps<Result>): Promise<Result> {
+    let next = steps.next();
+    while (!next.done) next = steps.next(await this.#answer(next.value));
+    return next.value;
+  }
+
+  /** Finishes the calls taken and, within the grace, what is being published; then ends what is under way on the network. */
+  async close(): Promise<void> {
+    const grace = AbortSignal.timeout(CLOSE_GRACE_MS);
+    while (this.#running || (this.#publishing.size > 0 && !grace.aborted)) {
+      await Promise.race([this.#running ?? Promise.all(this.#publishing), aborted(grace)]);
+    }
+    this.#closing.abort();
+    this.#cancelWake();
+    await Promise.all([...this.#underway, ...this.#publishing]);
+    while (this.#running) await this.#running;
+    for (const job of this.#jobs.splice(0)) job.fail(closed());
+  }
+
+  #enqueue(job: Job): void {
+    if (this.#closing.signal.aborted) return job.fail(closed());
+    this.#jobs.push(job);
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async #run(): Promise<void> {
+    for (let job = this.#jobs.shift(); job; job = this.#jobs.shift()) {
+      if (job.signal?.aborted) {
+        job.fail(new ChatError(ErrorCode.ABORTED, "the call was aborted before it began", { cause: job.signal.reason }));
+        continue;
+      }
+      try {
+        job.settle(await this.#serve(job.input));
+      } catch (error) {
+        job.fail(error instanceof ChatError ? error : new ChatError(ErrorCode.INTERNAL, "a defect of the SDK; report this", { cause: error }));
+      }
+    }
+  }
+
+  async #serve(value: InputValue): Promise<Reply | undefined> {
+    const { core, storage, clock, entropy, anchor, databaseId, onEvent } = this.#parts;
+    const input = create(InputSchema, { nowMs: BigInt(clock.now()), entropy: entropy(), input: value });
+    let outcome: Outcome;
+    try {
+      outcome = await this.read(core.step(input));
+      if (outcome.changes.length > 0) {
+        await storage.commit(outcome.changes);
+        await anchor?.write(databaseId, core.generation);
+      }
+    } catch (error) {
+      core.commitFailed();
+      throw error;
+    }
+    for (const { effect } of outcome.effects) this.#perform(effect);
+    for (const event of outcome.events) onEvent(event);
+    return outcome.reply;
+  }
+
+  async #answer({ read }: Read): Promise<Answer> {
+    const { secrets } = this.#parts.storage;
+    switch (read.case) {
+      case "get": {
+        const value = await secrets.get(read.value);
+        return value ? [{ key: read.value, value }] : [];
+      }
+      case "findTag": {
+        const record = await secrets.findTag(read.value);
+        return record ? [record] : [];
+      }
+      case "scan":
+        return secrets.scan(read.value.prefix, read.value.limit);
+      case undefined:
+        throw new ChatError(ErrorCode.INTERNAL, "the core read nothing; report this");
+    }
+  }
+
+  #perform(effect: Effect["effect"]): void {
+    switch (effect.case) {
+      case "publish":
+        this.#inBackground(this.#publish(effect.value), this.#publishing);
+        break;
+      case "subscribe":
+        this.#inBackground(this.#subscribe(effect.value.topics));
+        break;
+      case "queryHistory":
+        this.#inBackground(this.#queryHistory(effect.value));
+        break;
+      case "wakeAtMs":
+        this.#setWake(Number(effect.value));
+        break;
+      case "log":
+        this.#log(effect.value.level, effect.value.message);
+        break;
+    }
+  }
+
+  #inBackground(work: Promise<void>, group = this.#underway): void {
+    const tracked = work.finally(() => group.delete(tracked));
+    group.add(tracked);
+  }
+
+  async #publish({ publishId, topic, payload }: Publish): Promise<void> {
+    const { transport, logger } = this.#parts;
+    let reason = "";
+    try {
+      await transport.publish(topic, payload, { signal: this.#closing.signal });
+    } catch (error) {
+      reason = messageOf(error);
+      logger.debug(`publish: ${reason}`);
+    }
+    if (!this.#closing.signal.aborted) this.feed({ case: "publishResult", value: { publishId, ok: reason === "", reason } });
+  }
+
+  async #subscribe(topics: string[]): Promise<void> {
+    try {
+      await this.#parts.transport.subscribe(topics);
+    } catch (error) {
+      this.#parts.logger.warn(`subscribe: ${messageOf(error)}`);
+    }
+  }
+
+  async #queryHistory({ queryId, topics, startMs, endMs }: QueryHistory): Promise<void> {
+    const request = { topics, startMs: Number(startMs), endMs: Number(endMs) };
+    let failed = false;
+    try {
+      for await (const page of this.#parts.transport.queryHistory(request, { signal: this.#closing.signal })) {
+        // Taken in before the next page is asked for: a long absence must not fill the memory.
+        await this.#takePage({ case: "historyPage", value: { queryId, envelopes: page, more: true } });
+      }
+    } catch (error) {
+      failed = true;
+      this.#parts.logger.debug(`history: ${messageOf(error)}`);
+    }
+    if (!this.#closing.signal.aborted) this.feed({ case: "historyPage", value: { queryId, failed } });
+  }
+
+  #takePage(input: InputValue): Promise<void> {
+    return new Promise((resolve, reject) => this.#enqueue({ input, signal: undefined, settle: () => resolve(), fail: reject }));
+  }
+
+  #setWake(atMs: number): void {
+    this.#cancelWake();
+    this.#cancelWake = atMs === 0 ? () => {} : this.#parts.clock.at(atMs, () => this.feed({ case: "wake", value: {} }));
+  }
+
+  #log(level: LogLevel, message: string): void {
+    const { logger } = this.#parts;
+    if (level === LogLevel.WARN) logger.warn(message);
+    else if (level === LogLevel.INFO) logger.info(message);
+    else logger.debug(message);
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+function closed(): ChatError {
+  return new ChatError(ErrorCode.CLOSED, "the client is closed; open a new one");
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,43 @@
+import { randomBytes } from "node:crypto";
+import { nodeCrypto } from "../crypto/node-crypto.ts";
+import { FileRollbackAnchor } from "../storage/rollback-anchor.ts";
+import { SqliteStorage } from "../storage/sqlite-storage.ts";
+import { WakuTransport, type WakuTransportOptions } from "../transport/waku-transport.ts";
+import { ChatClient, type ClientParts } from "./chat-client.ts";
+import { silentLogger } from "./logger.ts";
+
+/** The network whose nodes this SDK's own service node serves by default. */
+const DEFAULT_CLUSTER_ID = 42;
+const DEFAULT_SHARD_COUNT = 8;
+
+export interface ChatOptions extends Omit<Partial<ClientParts>, "storageKey"> {
+  /** The database file; made if there is none. Its folder must exist. */
+  path: string;
+  /** What protects the database: `{ passphrase }`, `{ rawKey }`, `{ keyring }` or `{ unprotected: true }`. */
+  storageKey: ClientParts["storageKey"];
+  /** Websocket multiaddrs of Waku service nodes. Without any, nodes are discovered. */
+  peers?: readonly string[];
+  /** Further settings of the Waku transport. */
+  waku?: Partial<WakuTransportOptions>;
+}
+
+/**
+ * Opens a chat client with the defaults of Node: SQLite, the Waku network, node:crypto. Any of its parts can be replaced
+ * (`storage`, `transport`, `clock`, ...). Errors as `ChatClient.open`, and those of `SqliteStorage.open`.
+ */
+export async function openChat(options: ChatOptions): Promise<ChatClient> {
+  const { path, peers = [], waku, clusterId = DEFAULT_CLUSTER_ID, shardCount = DEFAULT_SHARD_COUNT, logger = silentLogger, ...parts } = options;
+  const transport = parts.transport ?? new WakuTransport({ ...waku, clusterId, shardCount, peers });
+  const onError = (error: unknown): void => logger.warn(`rollback anchor: ${String(error)}`);
+  return ChatClient.open({
+    crypto: nodeCrypto,
+    entropy: () => new Uint8Array(randomBytes(32)),
+    anchor: new FileRollbackAnchor({ onError }),
+    ...parts,
+    logger,
+    clusterId,
+    shardCount,
+    transport,
+    storage: parts.storage ?? (await SqliteStorage.open(path, { create: true })),
+  });
+}
