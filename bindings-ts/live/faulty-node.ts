@@ -1,5 +1,6 @@
 import { mplex } from "@libp2p/mplex";
-import { proto_filter_v2, proto_lightpush, proto_metadata, proto_store } from "@waku/proto";
+import { PeerExchangeCodec } from "@waku/discovery";
+import { proto_filter_v2, proto_lightpush, proto_metadata, proto_peer_exchange, proto_store } from "@waku/proto";
 import { createLibp2pAndUpdateOptions } from "@waku/sdk";
 import { messageHash } from "../src/transport/waku-history.ts";
 import type { Connection } from "../src/transport/waku-libp2p.ts";
@@ -20,6 +21,7 @@ export interface Behaviour {
 export async function startFaultyNode(clusterId: number, behaviour: Partial<Behaviour> = {}) {
   const subscribers = new Map<string, { connection: Connection; topics: Set<string> }>();
   const archive: WakuMessage[] = [];
+  const acquaintances: Uint8Array[] = [];
   const calls = { lightPush: 0, filter: [] as string[], store: 0 };
   const does: Behaviour = { lightPush: () => 200, filter: () => 200, store: () => ({ count: 100 }), ...behaviour };
 
@@ -36,6 +38,10 @@ export async function startFaultyNode(clusterId: number, behaviour: Partial<Beha
   });
 
   await libp2p.handle(Codec.metadata, ({ stream }) => void answer(stream, () => proto_metadata.WakuMetadataResponse.encode({ clusterId, shards: [] })));
+
+  await libp2p.handle(PeerExchangeCodec, ({ stream }) => {
+    void answer(stream, () => proto_peer_exchange.PeerExchangeRPC.encode({ response: { peerInfos: acquaintances.map((enr) => ({ enr })) } }));
+  });
 
   await libp2p.handle(Codec.lightPush, ({ stream }) => {
     void answer(stream, async (bytes) => {
@@ -84,6 +90,8 @@ export async function startFaultyNode(clusterId: number, behaviour: Partial<Beha
     does,
     calls,
     archive,
+    /** Node records given out by peer exchange. */
+    acquaintances,
     /** Forgets all subscriptions and tells nobody. */
     forgetSubscribers: () => subscribers.clear(),
     /** Pushes to the subscribers, `copies` times. */

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { createECDH, createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -7,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { multiaddr } from "@multiformats/multiaddr";
+import { EnrCreator } from "@waku/enr";
 import { createLibp2pAndUpdateOptions, utils } from "@waku/sdk";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { type LocalNode, type NodeOptions, startNode } from "../../conformance/src/local-network.ts";
@@ -109,6 +111,20 @@ async function pushRaw(websocket: string, messages: readonly WakuMessage[]): Pro
     for (let message = line.shift(); message !== undefined; message = line.shift()) await lightPush(connection, PUBSUB_TOPIC, message, live);
   };
   await Promise.all(Array.from({ length: 16 }, worker));
+}
+
+/** A signed node record (EIP-778) that names one multiaddr. */
+async function nodeRecord(nodeKey: string, address: string): Promise<Uint8Array> {
+  const identity = createECDH("secp256k1");
+  identity.setPrivateKey(nodeKey, "hex");
+  const record = EnrCreator.fromPublicKey(identity.getPublicKey(null, "compressed"));
+  record.multiaddrs = [multiaddr(address)];
+  const rlp = (body: Uint8Array, base: number) => Buffer.concat([body.length < 56 ? [base + body.length] : [base + 56, body.length], body].map((part) => Buffer.from(part)));
+  const item = (bytes: Uint8Array) => (bytes.length === 1 && (bytes[0] as number) < 0x80 ? Buffer.from(bytes) : rlp(bytes, 0x80));
+  const pairs = [...record].toSorted(([a], [b]) => (a < b ? -1 : 1)).flatMap(([key, value]) => [item(Buffer.from(key)), item(value)]);
+  const content = Buffer.concat([item(new Uint8Array([Number(record.seq)])), ...pairs]);
+  const signature = await record.sign(rlp(content, 0xc0), Buffer.from(nodeKey, "hex"));
+  return rlp(Buffer.concat([item(signature), content]), 0xc0);
 }
 
 const raw = (text: string, timestamp: bigint): WakuMessage => ({ payload: Buffer.from(text), contentTopic: TOPIC, timestamp });
@@ -253,15 +269,19 @@ describe("history", () => {
 
   test("R1 a store node that fails half way is replaced by another, nothing is lost or repeated", async () => {
     const archive = Array.from({ length: 1000 }, (_, i) => raw(`n ${i}`, 1_000_000_000n + BigInt(Math.floor(i / 40))));
-    const first = await faultyNode({ store: (from) => (from >= 330 ? { status: 500 } : { count: 50 }) });
-    const second = await faultyNode({ store: () => ({ count: 30 }) });
-    first.archive.push(...archive);
-    second.archive.push(...archive);
-    const client = await connect([first.websocket, second.websocket]);
-    await until(() => first.calls.filter.length >= 0 && second.websocket !== "");
+    // Whichever is asked first fails for good after five pages. Their pages differ in size, so cursors never fall together.
+    let served = 0;
+    let broken = "";
+    const page = (name: string, count: number) => () => {
+      if (broken === "" && ++served > 5) broken = name;
+      return name === broken ? { status: 500 } : { count };
+    };
+    const nodes = [await faultyNode({ store: page("first", 50) }), await faultyNode({ store: page("second", 30) })];
+    for (const node of nodes) node.archive.push(...archive);
+    const client = await connect(nodes.map((node) => node.websocket));
     await pause(500);
     expect((await client.history(0, 10_000)).texts).toEqual(archive.map(({ payload }) => Buffer.from(payload).toString()));
-    expect(second.calls.store).toBeGreaterThan(0);
+    expect(nodes.every((node) => node.calls.store > 1)).toBe(true);
   });
 
   test("R1 without an answer from any store node the query throws a typed error", async () => {
@@ -367,6 +387,17 @@ describe("connection", () => {
     expect(node.calls.filter.filter((action) => action === "SUBSCRIBE")).toHaveLength(3);
   });
 
+  test("R1 a node that will not subscribe us still takes messages, and another subscribes us", async () => {
+    const full = await faultyNode({ filter: (action) => (action === "SUBSCRIBE" ? 400 : 200) });
+    const open = await faultyNode({ lightPush: () => 500 });
+    const bob = await subscribed([full.websocket, open.websocket], { filterPeers: 1 });
+    await bob.publish("taken");
+    expect(full.calls.lightPush).toBe(1);
+    await open.deliver(PUBSUB_TOPIC, raw("delivered", 1n));
+    await until(() => bob.texts.length > 0);
+    expect(bob.connection.at(-1)).toBe(true);
+  });
+
   test("R1 pushes that were not asked for are dropped", async () => {
     const node = await faultyNode();
     const bob = await subscribed([node.websocket]);
@@ -402,6 +433,31 @@ describe("connection", () => {
   ])("U1 unusable settings make start reject: %s", async (_, options) => {
     const client = new Client(["/ip4/127.0.0.1/tcp/9/ws"], options);
     await expect(client.start()).rejects.toMatchObject({ name: "ChatError", code: ErrorCode.TRANSPORT_FAILED, retryable: false });
+  });
+});
+
+describe("discovery", () => {
+  test("U1 a node met through peer exchange is used when the first one goes", async () => {
+    const nodeKey = "11".repeat(32);
+    const found = await serviceNode({ nodeKey });
+    const introducer = await faultyNode({ lightPush: () => 500, filter: () => 400 });
+    introducer.acquaintances.push(await nodeRecord(nodeKey, found.websocket.replace(/\/p2p\/.*/, "")));
+    const bob = await subscribed([introducer.websocket], { discovery: { peerExchange: true } });
+    await bob.online();
+    await introducer.stop();
+    await bob.online();
+    await bob.publish("found");
+    await until(() => bob.texts.length > 0);
+    expect(bob.texts).toEqual(["found"]);
+  });
+
+  test("U1 DNS lists that cannot be read hold up nothing", async () => {
+    const fetch = vi.spyOn(globalThis, "fetch").mockRejectedValue(new Error("no network in this test"));
+    const client = await new Client([]).start();
+    await until(() => client.connection.length > 0);
+    expect(client.connection).toEqual([false]);
+    expect(fetch).toHaveBeenCalled();
+    fetch.mockRestore();
   });
 });
 
@@ -517,7 +573,6 @@ describe("stop", () => {
   });
 
   test("F2 so does one whose peer takes the websocket and says nothing", async () => {
-    const { createHash } = await import("node:crypto");
     const server = createServer().on("upgrade", (request, socket) => {
       const accept = createHash("sha1").update(`${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
       socket.on("error", () => undefined).resume();

@@ -37,13 +37,13 @@ describe("SqliteStorage: no space left", () => {
   });
 
   test("F7 on a full disk: nothing of the commit is there, and the next works once there is space", { timeout: 60_000 }, async () => {
-    if (!mountTmpfs(folder, "3m")) {
+    if (!mountTmpfs(folder, "8m")) {
       console.log("mounting a tmpfs was refused: only PRAGMA max_page_count was tested");
       return;
     }
     try {
       const filler = join(folder, "filler");
-      writeFileSync(filler, Buffer.alloc(1_800_000));
+      writeFileSync(filler, Buffer.alloc(6_800_000));
       const storage = await SqliteStorage.open(path, { create: true });
       const done = await commitUntilFull(storage);
       expect(done).toBeGreaterThan(5);
@@ -66,7 +66,7 @@ describe("SqliteStorage: no space left", () => {
       const last = await SqliteStorage.open(path);
       expect(await wholeBatches(last)).toBe(done + 21);
       await last.close();
-      console.log(`full disk tested on a tmpfs of 3 MiB: full after ${done} commits`);
+      console.log(`full disk tested on a tmpfs of 8 MiB: full after ${done} commits`);
     } finally {
       execFileSync("umount", [folder]);
     }

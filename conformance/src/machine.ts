@@ -26,6 +26,8 @@ export class Machine {
   readonly events: Event[] = [];
   core: Core;
   readonly vault: Vault;
+  /** Sees every step, after its commit. */
+  watch: (outcome: Outcome, input: InputValue) => void = () => {};
   #drawn = 0;
 
   constructor(
@@ -74,6 +76,7 @@ export class Machine {
     const outcome = this.prepare(nowMs, input);
     this.commit(outcome.changes);
     this.events.push(...outcome.events);
+    this.watch(outcome, input);
     return outcome;
   }
 

@@ -34,7 +34,6 @@ export class Person {
   call<Case extends Parameters<Machine["call"]>[2]>(input: InputValue, expected: Case) {
     const effects: Effect[] = [];
     const value = this.machine.call(this.world.nowMs, input, expected, effects);
-    this.world.watch(this.machine, input, effects);
     this.world.perform(this.machine, effects);
     return value as ReturnType<typeof this.machine.call<Case>>;
   }

@@ -4,7 +4,7 @@ import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { type Change, ChangeSchema, VaultHeaderSchema } from "@chatsdk/abi/host_pb";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { MessageRow, Position, Storage } from "../../bindings-ts/src/storage/storage.ts";
+import type { MessageRow, Position, Storage } from "@chatsdk/client";
 import { StorageModel } from "./storage-model.ts";
 
 /** One fresh, empty storage, as the suite wants it. */
@@ -354,12 +354,12 @@ export function storageSuite(name: string, open: () => Promise<StorageUnderTest>
       );
 
       test(
-        "F6 peer_read marks delivered messages up to a sequence of our stream",
+        "F6 peer_read marks delivered messages up to a Lamport time of our stream",
         withStorage(async (storage) => {
           const { QUEUED, SENT, DELIVERED, READ, FAILED } = DeliveryStatus;
-          // Lamport times run the other way: the sequence counts.
-          const ours = [SENT, DELIVERED, FAILED, DELIVERED, QUEUED, DELIVERED].map((status, index) => putMessage({ messageId: `m${index + 1}`, outgoing: true, sequence: index + 1, lamport: BigInt(10 - index), status }));
-          await storage.commit([...ours, putMessage({ messageId: "p6", sequence: 6 }), putMessage({ conversationId: "c2", messageId: "m4", outgoing: true, sequence: 4, status: DELIVERED })]);
+          // Sequences run the other way, as after a repair: the Lamport time counts.
+          const ours = [SENT, DELIVERED, FAILED, DELIVERED, QUEUED, DELIVERED].map((status, index) => putMessage({ messageId: `m${index + 1}`, outgoing: true, sequence: 10 - index, lamport: BigInt(index + 1), status }));
+          await storage.commit([...ours, putMessage({ messageId: "p6", lamport: 6n }), putMessage({ conversationId: "c2", messageId: "m4", outgoing: true, lamport: 4n, status: DELIVERED })]);
           const statuses = async () => await Promise.all([1, 2, 3, 4, 5, 6].map(async (index) => (await storage.messages.message("c1", `m${index}`))?.status));
           await storage.commit([peerRead("c1", "unknown"), peerRead("c1", "p6"), peerRead("c9", "m6")]);
           expect(await statuses()).toEqual([SENT, DELIVERED, FAILED, DELIVERED, QUEUED, DELIVERED]);
@@ -370,10 +370,10 @@ export function storageSuite(name: string, open: () => Promise<StorageUnderTest>
       );
 
       test(
-        "F6 own_read marks incoming messages up to a sequence of the peer's stream",
+        "F6 own_read marks incoming messages up to a Lamport time of the peer's stream",
         withStorage(async (storage) => {
-          const theirs = [1, 2, 3, 4].map((sequence) => putMessage({ messageId: `p${sequence}`, sequence, lamport: BigInt(10 - sequence), tag: 1 }));
-          await storage.commit([...theirs, putMessage({ messageId: "m9", outgoing: true, sequence: 9 }), putMessage({ conversationId: "c2", messageId: "p3", sequence: 3, tag: 1 })]);
+          const theirs = [1, 2, 3, 4].map((index) => putMessage({ messageId: `p${index}`, sequence: 10 - index, lamport: BigInt(index), tag: 1 }));
+          await storage.commit([...theirs, putMessage({ messageId: "m9", outgoing: true, lamport: 9n }), putMessage({ conversationId: "c2", messageId: "p3", lamport: 3n, tag: 1 })]);
           await storage.commit([ownRead("c1", "unknown"), ownRead("c1", "m9")]);
           expect(await storage.messages.unreadCount("c1")).toBe(4);
           await storage.commit([ownRead("c1", "p3")]);
@@ -382,7 +382,7 @@ export function storageSuite(name: string, open: () => Promise<StorageUnderTest>
           expect((await storage.messages.message("c1", "p2"))?.readByUs).toBe(true);
           expect((await storage.messages.message("c1", "p4"))?.readByUs).toBe(false);
           // A recovered message arrives behind the mark.
-          await storage.commit([putMessage({ messageId: "p0", sequence: 0, tag: 1 })]);
+          await storage.commit([putMessage({ messageId: "p0", lamport: 0n, tag: 1 })]);
           expect(await storage.messages.unreadCount("c1")).toBe(2);
         }),
       );

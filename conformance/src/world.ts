@@ -45,8 +45,6 @@ export class World {
   censor: (publication: Publication) => boolean = () => false;
   /** No node takes the envelope: the machine is told. */
   refuse: (publication: Publication) => boolean = () => false;
-  /** Sees every step. */
-  watch: (machine: Machine, input: InputValue, effects: readonly Effect[]) => void = () => {};
   /** Machines whose application leaves events unacknowledged. */
   readonly forgetful = new Set<Machine>();
   readonly #queue: Scheduled[] = [];
@@ -63,7 +61,7 @@ export class World {
 
   /** Runs something after a while; what was scheduled first goes first. */
   at(delayMs: number, run: () => void): void {
-    const atMs = this.nowMs + delayMs;
+    const atMs = this.nowMs + Math.round(delayMs);
     let low = 0;
     let high = this.#queue.length;
     while (low < high) {
@@ -77,7 +75,6 @@ export class World {
   /** Feeds an input and carries out what it leads to. */
   feed(machine: Machine, input: InputValue): void {
     const { effects, events } = machine.step(this.nowMs, input);
-    this.watch(machine, input, effects);
     this.perform(machine, effects);
     if (events.length > 0) this.#acknowledge(machine, events.length);
   }

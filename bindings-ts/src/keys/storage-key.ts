@@ -56,7 +56,7 @@ export async function deriveKey(storageKey: StorageKey, derivation: KeyDerivatio
       return new Uint8Array(KEY_LENGTH);
     case "rawKey":
       if (key.kind !== "rawKey") throw wrongKind(key.kind, "needs a raw key: give storageKey.rawKey");
-      return key.bytes.slice();
+      return key.bytes;
     case "argon2id":
       if (key.kind !== "passphrase") throw wrongKind(key.kind, "needs a passphrase: give storageKey.passphrase");
       return await deriveFromPassphrase(key.bytes, needed.value);
@@ -91,7 +91,7 @@ function checked(storageKey: unknown): CheckedKey {
   if (typeof passphrase === "string") return { kind: "passphrase", bytes: passphraseBytes(passphrase) };
   if (rawKey instanceof Uint8Array) {
     if (rawKey.length !== KEY_LENGTH) throw invalid("storageKey.rawKey", `${rawKey.length} bytes, must be exactly ${KEY_LENGTH}`);
-    return { kind: "rawKey", bytes: rawKey };
+    return { kind: "rawKey", bytes: Uint8Array.from(rawKey) };
   }
   if (isEntry(keyring)) {
     if (keyring.service === "" || keyring.account === "") throw invalid("storageKey.keyring", "service and account must not be empty");

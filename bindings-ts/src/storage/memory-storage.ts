@@ -220,7 +220,7 @@ class MemoryMessages implements MessageStore {
     const newestRead = this.#row(conversationId, messageId);
     if (!newestRead?.outgoing) return;
     for (const row of this.#rowsOf(conversationId)) {
-      if (row.outgoing && row.status === DeliveryStatus.DELIVERED && row.lamport <= newestRead.lamport) row.status = DeliveryStatus.READ;
+      if (row.outgoing && row.status === DeliveryStatus.DELIVERED && compareSigned(row.lamport, newestRead.lamport) <= 0) row.status = DeliveryStatus.READ;
     }
   }
 
@@ -228,7 +228,7 @@ class MemoryMessages implements MessageStore {
     const newestRead = this.#row(conversationId, messageId);
     if (!newestRead || newestRead.outgoing) return;
     for (const row of this.#rowsOf(conversationId)) {
-      if (!row.outgoing && row.lamport <= newestRead.lamport) row.readByUs = true;
+      if (!row.outgoing && compareSigned(row.lamport, newestRead.lamport) <= 0) row.readByUs = true;
     }
   }
 

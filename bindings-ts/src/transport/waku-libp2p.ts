@@ -1,5 +1,7 @@
 import { mplex } from "@libp2p/mplex";
+import { wakuDnsDiscovery, wakuPeerExchangeDiscovery } from "@waku/discovery";
 import { createLibp2pAndUpdateOptions } from "@waku/sdk";
+import { backoff, sleep } from "./deadline.ts";
 
 export type Libp2p = Awaited<ReturnType<typeof createLibp2pAndUpdateOptions>>;
 export type Connection = Awaited<ReturnType<Libp2p["dial"]>>;
@@ -7,15 +9,23 @@ export type Stream = Awaited<ReturnType<Connection["newStream"]>>;
 
 /** A node opens one stream for each message it pushes, in a burst all at once. */
 export const MAX_PUSH_STREAMS = 4096;
+const DNS_RETRY_MIN_MS = 2_000;
+const DNS_RETRY_MAX_MS = 300_000;
 
-/** A libp2p node as js-waku composes it (websockets, noise, mplex, identify, ping, discovery), not started, with the defaults that hurt replaced. */
-export async function createNode(clusterId: number, discovery: { dns: boolean; peerExchange: boolean }): Promise<Libp2p> {
+export interface Discovery {
+  /** "enrtree://" URLs of DNS node lists. */
+  dns: readonly string[];
+  peerExchange: boolean;
+}
+
+/** A libp2p node as js-waku composes it (websockets, noise, mplex, identify, ping), not started, with the defaults that hurt replaced. */
+export async function createNode(clusterId: number, discovery: Discovery): Promise<Libp2p> {
   const libp2p = await createLibp2pAndUpdateOptions({
     networkConfig: { clusterId },
     defaultBootstrap: false,
-    discovery: { ...discovery, peerCache: false },
     libp2p: {
       start: false,
+      peerDiscovery: [...(discovery.dns.length > 0 ? [dnsInBackground(discovery.dns)] : []), ...(discovery.peerExchange ? [wakuPeerExchangeDiscovery()] : [])],
       filterMultiaddrs: false,
       hideWebSocketInfo: true,
       // By default a connection is dropped when more than five messages a second arrive for streams that are closed. That
@@ -47,5 +57,30 @@ function closeFailedUpgrades(libp2p: Libp2p): void {
       socket.abort(error instanceof Error ? error : new Error(String(error)));
       throw error;
     }
+  };
+}
+
+/** Reads the lists again and again until it once succeeds. As js-waku has it, libp2p's start waits for that, and fails with it. */
+function dnsInBackground(lists: readonly string[]): ReturnType<typeof wakuDnsDiscovery> {
+  return (components) => {
+    const dns = wakuDnsDiscovery([...lists])(components);
+    const read = dns.start.bind(dns);
+    const end = dns.stop.bind(dns);
+    const stopping = new AbortController();
+    const patiently = async (): Promise<void> => {
+      for (let attempt = 0; !stopping.signal.aborted; attempt++) {
+        try {
+          return await read();
+        } catch {
+          await sleep(backoff(attempt, DNS_RETRY_MIN_MS, DNS_RETRY_MAX_MS), stopping.signal);
+        }
+      }
+    };
+    dns.start = async () => void patiently().catch(() => undefined);
+    dns.stop = () => {
+      stopping.abort();
+      end();
+    };
+    return dns;
   };
 }

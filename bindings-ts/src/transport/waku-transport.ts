@@ -1,11 +1,12 @@
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { ChatError } from "@chatsdk/core";
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
+import { enrTree } from "@waku/discovery";
 import { utils } from "@waku/sdk";
 import { backoff, Slots, sleep, withDeadline } from "./deadline.ts";
 import type { HistoryRequest, ReceivedMessage, Transport, TransportListener } from "./transport.ts";
 import { history, messageHash, type TopicGroup } from "./waku-history.ts";
-import { type Connection, createNode, type Libp2p, MAX_PUSH_STREAMS } from "./waku-libp2p.ts";
+import { type Connection, createNode, type Discovery, type Libp2p, MAX_PUSH_STREAMS } from "./waku-libp2p.ts";
 import { Identities, WakuPeer } from "./waku-peer.ts";
 import { answerCluster, Codec, receivePushes, type WakuMessage, WakuStatus } from "./waku-wire.ts";
 
@@ -16,10 +17,10 @@ export interface WakuTransportOptions {
   /** Websocket multiaddrs of service nodes, such as "/dns4/node.example/tcp/8000/wss/p2p/16Uiu2...". */
   peers?: readonly string[];
   /**
-   * Finds further service nodes: `dns` in the lists of the public Waku networks, `peerExchange` by asking connected nodes.
-   * Both are on if `peers` is empty, and off otherwise.
+   * Finds further service nodes: `dns` in the lists of the public Waku networks (true) or in those at the given
+   * "enrtree://" URLs, `peerExchange` by asking connected nodes. Both are on if `peers` is empty, and off otherwise.
    */
-  discovery?: { dns?: boolean; peerExchange?: boolean };
+  discovery?: { dns?: boolean | readonly string[]; peerExchange?: boolean };
   /** Connections kept at a time. Default 3. */
   maxPeers?: number;
   /** How many of these are subscribed: a second one covers for a first that forgets us, at twice the traffic. Default 2. */
@@ -130,8 +131,8 @@ export class WakuTransport implements Transport {
   }
 
   async #startNode(): Promise<Node> {
-    const { clusterId, discovery } = this.#options;
-    const libp2p = await createNode(clusterId, { dns: discovery.dns === true, peerExchange: discovery.peerExchange === true });
+    const { clusterId } = this.#options;
+    const libp2p = await createNode(clusterId, discoveryOf(this.#options));
     const identities = new Identities(libp2p);
     await libp2p.handle(Codec.metadata, ({ stream }) => void answerCluster(stream, clusterId));
     await libp2p.handle(
@@ -377,13 +378,19 @@ function failed(message: string, cause?: unknown, retryable = false): ChatError 
 }
 
 function checkOptions(options: Required<WakuTransportOptions>): void {
-  const { clusterId, peers, discovery } = options;
+  const { clusterId, peers } = options;
+  const discovery = discoveryOf(options);
   if (!Number.isInteger(clusterId) || clusterId < 0 || clusterId > 0xffff) throw failed("clusterId: an integer from 0 to 65535 is needed");
   const counts = ["shardCount", "maxPeers", "filterPeers", "publishTimeoutMs", "publishConcurrency", "requestTimeoutMs", "historyPageSize", "watchdogIntervalMs", "reconnectMinMs", "reconnectMaxMs"] as const;
   for (const name of counts) {
     if (!Number.isInteger(options[name]) || options[name] < 1) throw failed(`${name}: a positive integer is needed`);
   }
-  if (peers.length === 0 && discovery.dns !== true && discovery.peerExchange !== true) throw failed("peers: empty, and discovery is off");
+  if (peers.length === 0 && discovery.dns.length === 0) throw failed("peers: empty, and discovery by DNS is off, so there is no node to begin with");
+}
+
+function discoveryOf({ discovery: { dns, peerExchange } }: Required<WakuTransportOptions>): Discovery {
+  const publicLists = dns === true ? Object.values(enrTree) : [];
+  return { dns: typeof dns === "object" ? dns : publicLists, peerExchange: peerExchange === true };
 }
 
 /** One candidate for each node: addresses with the same peer id belong together. */

@@ -10,6 +10,7 @@ import {
 import { concatBytes, EMPTY } from "../bytes.ts";
 import { checkLength, decode, encode } from "../codec.ts";
 import type { Crypto } from "../crypto/crypto.ts";
+import { isLowOrder } from "../crypto/low-order.ts";
 import type { Entropy } from "../entropy.ts";
 import { pad, unpad } from "../envelope/padding.ts";
 import { Rejected } from "../errors.ts";
@@ -144,7 +145,7 @@ export function accept(
   );
   if (!padded) throw new Rejected("hello: does not verify");
   const encodedHello = unpad(padded);
-  const hello = parseHello(encodedHello, prekey.suites);
+  const hello = parseHello(crypto, encodedHello, prekey.suites);
   const transcript: Transcript = {
     suite: hello.suite,
     binding: prekey.binding,
@@ -162,7 +163,8 @@ export function accept(
   return { session, sessionId: secrets.sessionId, messageIdKey: secrets.messageIdKey, hello, plaintext };
 }
 
-function parseHello(encoded: Uint8Array, suites: number): InitiatorHello {
+/** Refuses all that would only fail when we answer. */
+function parseHello(crypto: Crypto, encoded: Uint8Array, suites: number): InitiatorHello {
   const hello = decode(InitiatorHelloSchema, encoded, "hello");
   checkLength(hello.identityKey, 32, "hello.identity_key");
   checkLength(hello.ratchetKey, 32, "hello.ratchet_key");
@@ -171,6 +173,10 @@ function parseHello(encoded: Uint8Array, suites: number): InitiatorHello {
     throw new Rejected(`hello.suite: ${hello.suite} is unknown`);
   if ((suites & suiteBit(hello.suite)) === 0) throw new Rejected(`hello.suite: ${hello.suite} is not allowed`);
   checkLength(hello.kemKey, hello.suite === SUITE_HYBRID ? 1184 : 0, "hello.kem_key");
+  if (isLowOrder(crypto, hello.ratchetKey)) throw new Rejected("hello.ratchet_key: low order");
+  if (isLowOrder(crypto, hello.recoveryPrekey)) throw new Rejected("hello.recovery_prekey: low order");
+  if (hello.suite === SUITE_HYBRID && !crypto.mlKem768Encapsulate(hello.kemKey, new Uint8Array(32)))
+    throw new Rejected("hello.kem_key: not a valid encapsulation key");
   if (!isContentTopic(hello.deliveryAddress)) throw new Rejected("hello.delivery_address: not a content topic");
   return hello;
 }

@@ -5,6 +5,7 @@ import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { concatBytes, utf8ToBytes } from "../bytes.ts";
 import { checkLength, decode, encode } from "../codec.ts";
 import type { Crypto } from "../crypto/crypto.ts";
+import { isLowOrder } from "../crypto/low-order.ts";
 import { ChatError, Rejected } from "../errors.ts";
 import { isContentTopic } from "./delivery-address.ts";
 
@@ -65,6 +66,7 @@ function verify(crypto: Crypto, bytes: Uint8Array): IntroductionBundle {
   if (!crypto.ed25519Verify(bundle.identityKey, concatBytes(utf8ToBytes(INVITE_PREFIX), encoded), signature)) {
     throw new Rejected("the signature does not verify");
   }
+  if (isLowOrder(crypto, bundle.signedPrekey)) throw new Rejected("bundle.signed_prekey is of low order");
   if (!isContentTopic(bundle.deliveryAddress)) throw new Rejected("bundle.delivery_address is not a content topic");
   return bundle;
 }

@@ -64,6 +64,14 @@ export class Conversation {
     return this.record.session !== undefined && state !== SessionState.LOST && state !== SessionState.REPAIR_SENT;
   }
 
+  /** We agreed to a repair, and the peer has not shown that it knows. */
+  isRepairUnanswered(step: Step): boolean {
+    const { session, repairMs } = this.record;
+    const since = Number(repairMs);
+    const unanswered = session !== undefined && session.responderHello.length > 0 && since !== 0;
+    return unanswered && since + step.settings.messageTtlMs > step.nowMs;
+  }
+
   get stream(): Reliability {
     return this.record.reliability!;
   }

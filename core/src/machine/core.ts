@@ -24,7 +24,7 @@ import {
 } from "./accounts.ts";
 import { Conversation } from "./conversation.ts";
 import { askForAll, History } from "./history.ts";
-import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
+import { createInvite, forgetInvites, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
 import { cancelMessage, notePublished, publishUnsent, sendContent } from "./outgoing.ts";
 import { takeEnvelope } from "./receiving.ts";
 import { Keys, lastPart } from "./records.ts";
@@ -127,6 +127,7 @@ export class Core {
 
 function* start(step: Step, history: History, rolledBack: boolean): Steps<void> {
   if (rolledBack) {
+    yield* forgetInvites(step);
     for (const { key, record } of yield* step.scan(ConversationRecordSchema, Keys.conversations)) {
       yield* markLost(step, Conversation.fromRecord(lastPart(key), record));
     }

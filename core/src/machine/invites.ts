@@ -98,6 +98,16 @@ export function* revokeInvite(step: Step, inviteId: string): Steps<void> {
   yield* forgetPrekey(step, Keys.prekey(inviteId));
 }
 
+/**
+ * After a rollback: an invite that is open in the old copy may have been used since. The store still has that set-up; taking
+ * it a second time would use the keys of its session twice.
+ */
+export function* forgetInvites(step: Step): Steps<void> {
+  for (const { key, record } of yield* step.scan(PrekeyRecordSchema, Keys.prekeys)) {
+    if (record.repairs === "") yield* forgetPrekey(step, key);
+  }
+}
+
 export interface UsableInvite extends DecodedInvite {
   suite: number;
 }

@@ -5,7 +5,6 @@ import {
   FailureReason,
   type Message,
   MessageSchema,
-  SessionState,
 } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { Priority } from "@chatsdk/abi/host_pb";
@@ -29,7 +28,10 @@ import type { Step, Steps } from "./step.ts";
 export const MAX_OUTBOX = 1000;
 /** One resend covers at most so many messages: the rest follows once the peer shows signs of life. */
 const RESEND_BATCH = 16;
-/** A message that left this recently may still be under way: a report that lacks it is no reason to send it again. */
+/**
+ * A message that left this recently may still be under way: a report that lacks it is no reason to send it again. Doubled
+ * with each repair: on a slow network many reports lack what one repair has already mended.
+ */
 const IN_FLIGHT_MS = 1000;
 /** A message asked for this often and still not read is given up, or it would hold back all acknowledgements. */
 const MAX_REPAIRS = 8;
@@ -243,7 +245,7 @@ function* resendAbsent(
   for (let sequence = from; sequence <= until && count < RESEND_BATCH; sequence++) {
     if (received.has(sequence)) continue;
     const record = yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence));
-    if (!record || Number(record.lastSentMs) + IN_FLIGHT_MS > step.nowMs) continue;
+    if (!record || Number(record.lastSentMs) + IN_FLIGHT_MS * 2 ** record.repairs > step.nowMs) continue;
     count++;
     record.repairs++;
     if (record.repairs > MAX_REPAIRS) {
@@ -251,14 +253,17 @@ function* resendAbsent(
       continue;
     }
     // The first repair is the same ciphertext. If that did not help, the peer has lost its key: encrypt again under a new one.
-    if (record.repairs > 1 && conversation.record.sessionState === SessionState.ESTABLISHED) {
+    if (record.repairs > 1 && conversation.canSend) {
       record.envelope = sealEnvelope(step, conversation, sequence, record);
     }
     publishRecord(step, conversation, sequence, record, Priority.REPAIR);
   }
 }
 
-/** Nothing heard for a while: sends the oldest again, and from the second time on asks for an acknowledgement as well. */
+/**
+ * Nothing heard for a while: sends the oldest again, and from the second time on asks for an acknowledgement as well: the
+ * peer may have all of it, and only its answer was lost.
+ */
 export function* resendUnacknowledged(
   step: Step,
   conversation: Conversation,
@@ -266,7 +271,8 @@ export function* resendUnacknowledged(
 ): Steps<void> {
   const { stream } = conversation;
   const records = yield* outgoingRecords(step, conversation);
-  if (records.length === 0) {
+  const unanswered = conversation.isRepairUnanswered(step);
+  if (records.length === 0 && !unanswered) {
     stream.resendMs = 0n;
     stream.resendRound = 0;
     return;
@@ -274,7 +280,7 @@ export function* resendUnacknowledged(
   stream.resendRound++;
   for (const { sequence, record } of records.slice(0, RESEND_BATCH))
     publishRecord(step, conversation, sequence, record, Priority.REPAIR);
-  if (stream.resendRound > 1 && conversation.record.sessionState === SessionState.ESTABLISHED) askForAcknowledgement();
+  if ((stream.resendRound > 1 || unanswered) && conversation.canSend) askForAcknowledgement();
   const delay = Math.min(step.settings.resendAfterMs * 2 ** Math.min(stream.resendRound, 20), MAX_RESEND_INTERVAL_MS);
   stream.resendMs = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
 }

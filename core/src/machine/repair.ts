@@ -11,6 +11,7 @@ import { ChatError, Rejected } from "../errors.ts";
 import { accept, type Acceptance, decodeHandshake, firstPayload, initiate } from "../handshake/handshake.ts";
 import { inboxHintKey, repairBinding, repairHint } from "../handshake/key-agreement.ts";
 import { suiteBits } from "../handshake/suite.ts";
+import { sameApplication } from "../invite/delivery-address.ts";
 import { decodeSds, encodeSds } from "../reliability/sds.ts";
 import { loadAccount } from "./accounts.ts";
 import type { Conversation } from "./conversation.ts";
@@ -55,7 +56,8 @@ function dropSession(step: Step, conversation: Conversation): void {
 /** Asks the peer for a repair. */
 export function* requestRepair(step: Step, conversation: Conversation): Steps<void> {
   const { record } = conversation;
-  if (record.peerRecoveryPrekey.length === 0) {
+  const waiting = (record.sessionState as SessionState) === SessionState.REPAIR_SENT;
+  if (record.peerRecoveryPrekey.length === 0 && !waiting) {
     throw new ChatError(
       ErrorCode.NO_REPAIR_PENDING,
       "conversation_id: the peer never answered, so there is nothing to repair with; share a new invite",
@@ -69,6 +71,11 @@ export function* requestRepair(step: Step, conversation: Conversation): Steps<vo
       { retryable: true },
     );
   }
+  record.repairMs = BigInt(step.nowMs);
+  if (waiting) {
+    publishRepair(step, conversation);
+    return conversation.save(step);
+  }
   const account = yield* loadAccount(step, record.accountId);
   yield* failAll(step, conversation);
   const binding = repairBinding(step.crypto, record.sessionId, record.peerRecoveryPrekey);
@@ -81,7 +88,6 @@ export function* requestRepair(step: Step, conversation: Conversation): Steps<vo
   };
   const initiation = initiate(step.crypto, initiator, responder, record.suite, step.nowMs, step.entropy);
   yield* install(step, conversation, { ...initiation, initiator: true }, recovery);
-  record.repairMs = BigInt(step.nowMs);
   yield* conversation.setState(step, SessionState.REPAIR_SENT);
 
   const sync = pad(
@@ -148,6 +154,10 @@ function verifyRepair(
   );
   if (!equalBytes(acceptance.hello.identityKey, conversation.record.peerIdentityKey))
     throw new Rejected("repair: by another identity");
+  if (!sameApplication(acceptance.hello.deliveryAddress, account.deliveryAddress))
+    throw new Rejected("hello.delivery_address: of another application");
+  const ids = { crypto: step.crypto, idKey: acceptance.messageIdKey, initiator: false };
+  decodeSds(ids, newStream(acceptance.messageIdKey), unpad(acceptance.plaintext));
   return acceptance;
 }
 
@@ -191,7 +201,6 @@ export function* acceptRepair(step: Step, conversation: Conversation, history: H
   record.suite = hello.suite;
   record.peerAddress = hello.deliveryAddress;
   record.peerRecoveryPrekey = hello.recoveryPrekey;
-  decodeSds(conversation.ids(step), conversation.stream, unpad(acceptance.plaintext));
   yield* conversation.setState(step, SessionState.ESTABLISHED);
   sendSync(step, conversation, { requestAcknowledgement: true }, Priority.MESSAGE);
   conversation.save(step);

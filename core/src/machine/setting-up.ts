@@ -15,6 +15,8 @@ import { unpad } from "../envelope/padding.ts";
 import { ChatError, Rejected } from "../errors.ts";
 import { accept, type Acceptance, firstPayload, initiate } from "../handshake/handshake.ts";
 import { inboxHint, inboxHintKey } from "../handshake/key-agreement.ts";
+import { suiteBits } from "../handshake/suite.ts";
+import { sameApplication } from "../invite/delivery-address.ts";
 import { loadAccount } from "./accounts.ts";
 import { Conversation } from "./conversation.ts";
 import type { AskHistory } from "./gaps.ts";
@@ -76,7 +78,12 @@ export function* acceptInvite(step: Step, request: AcceptInviteRequest): Steps<S
       sessionId: initiation.sessionId,
       recoveryPrekeyId: storeRecoveryPrekey(
         step,
-        { accountId: request.accountId, conversationId: id, sessionId: initiation.sessionId, suites: bundle.suites },
+        {
+          accountId: request.accountId,
+          conversationId: id,
+          sessionId: initiation.sessionId,
+          suites: repairSuites(step, invite.suite),
+        },
         recovery,
       ),
     }),
@@ -126,6 +133,8 @@ export function* takeHandshake(
   if (equalBytes(acceptance.hello.identityKey, step.crypto.ed25519PublicKey(account.identitySeed))) {
     throw new Rejected("handshake: from ourselves");
   }
+  if (!sameApplication(acceptance.hello.deliveryAddress, account.deliveryAddress))
+    throw new Rejected("hello.delivery_address: of another application");
   prekey.acceptedCount++;
   prekey.accepted = concatBytes(prekey.accepted, used);
   if (!prekey.reusable) prekey.secret = new Uint8Array(0);
@@ -136,7 +145,7 @@ export function* takeHandshake(
   const { accountId } = prekey;
   const recoveryPrekeyId = storeRecoveryPrekey(
     step,
-    { accountId, conversationId: id, sessionId, suites: prekey.suites },
+    { accountId, conversationId: id, sessionId, suites: repairSuites(step, hello.suite) },
     recovery,
   );
   const conversation = Conversation.start(id, respondingRecord(step, accountId, acceptance, recoveryPrekeyId));
@@ -144,8 +153,13 @@ export function* takeHandshake(
   yield* step.event(accountId, id, { case: "conversationStarted", value: started });
   yield* takeSds(step, conversation, unpad(acceptance.plaintext), askHistory);
   conversation.save(step);
-  // Messages that overtook the set-up found no session: the store has them.
-  askFrom(accountId, Number(hello.createdMs) - OVERTAKEN_MS);
+  // Messages that overtook the set-up found no session: the store has them. None is older than the invite, whatever the peer says.
+  askFrom(accountId, Math.max(Number(hello.createdMs), Number(prekey.createdMs)) - OVERTAKEN_MS);
+}
+
+/** A repair may not weaken the session: its suite or a better one. */
+function repairSuites(step: Step, suite: number): number {
+  return suiteBits(suite, step.settings.maximumSuite);
 }
 
 export function respondingRecord(step: Step, accountId: string, acceptance: Acceptance, recoveryPrekeyId: string) {

@@ -17,8 +17,7 @@ export function* takeSds(
   const { stream } = conversation;
   const { sds, payload } = decodeSds(conversation.ids(step), stream, bytes);
   if (payload) checkPayload(payload);
-  const lamport = sds.lamportTimestamp ?? 0n;
-  witness(stream, lamport, step.nowMs);
+  const lamport = witness(stream, sds.lamportTimestamp ?? 0n, step.nowMs);
 
   yield* notePeerReport(step, conversation, sds);
   yield* reportLost(step, conversation, noteAbandoned(stream, sds.abandoned));

@@ -4,6 +4,7 @@ import { type ResponderHello, ResponderHelloSchema } from "@chatsdk/abi/wire_pb"
 import { concatBytes, EMPTY } from "../bytes.ts";
 import { checkLength, decode, encode } from "../codec.ts";
 import type { Crypto } from "../crypto/crypto.ts";
+import { isLowOrder } from "../crypto/low-order.ts";
 import type { Entropy } from "../entropy.ts";
 import { Rejected } from "../errors.ts";
 import type { Position } from "./awaited-hints.ts";
@@ -12,7 +13,7 @@ import { type Header, openHeader, openHello, SEALED_HEADER_LENGTH, sealHeader, s
 import { HintSource } from "./hints.ts";
 import { openMessage, sealMessage } from "./message-key.ts";
 import { advanceRoot } from "./root-key.ts";
-import { skipTo, takeSkipped } from "./skipped-keys.ts";
+import { finishChain, skipTo, takeSkipped } from "./skipped-keys.ts";
 
 /** A chain this long has lost its peer: the next message would not be found any more. */
 const MAX_CHAIN_LENGTH = 2 ** 31;
@@ -86,7 +87,7 @@ export function ratchetDecrypt(
   if (position.kind === "next") {
     if (header.helloLength > 0)
       hello = openHello(crypto, headerKey, position.messageNumber, sealedHello, associatedData);
-    skipTo(crypto, session, header.previousChainLength, nowMs);
+    finishChain(crypto, session, header.previousChainLength, nowMs);
     startReceivingChain(crypto, session, header, hello);
   }
   const messageKey = takeMessageKey(crypto, session, position, nowMs);
@@ -98,12 +99,13 @@ export function ratchetDecrypt(
     concatBytes(associatedData, message.payload.subarray(0, bodyStart)),
   );
   if (!plaintext) throw new Rejected("message: does not verify");
-  return hello ? { plaintext, hello: parseHello(hello) } : { plaintext };
+  return hello ? { plaintext, hello: parseHello(crypto, hello) } : { plaintext };
 }
 
-function parseHello(encoded: Uint8Array): ResponderHello {
+function parseHello(crypto: Crypto, encoded: Uint8Array): ResponderHello {
   const hello = decode(ResponderHelloSchema, encoded, "responder hello");
   checkLength(hello.recoveryPrekey, 32, "responder hello.recovery_prekey");
+  if (isLowOrder(crypto, hello.recoveryPrekey)) throw new Rejected("responder hello.recovery_prekey: low order");
   return hello;
 }
 

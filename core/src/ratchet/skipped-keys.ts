@@ -43,6 +43,15 @@ export function skipTo(crypto: Crypto, session: Session, until: number, nowMs: n
   dropSurplus(session);
 }
 
+/**
+ * Keeps the keys of what is left of a chain that ended after `length` messages, at most `MAX_SKIP`: whoever missed more than
+ * that has lost the rest, but not the conversation.
+ */
+export function finishChain(crypto: Crypto, session: Session, length: number, nowMs: number): void {
+  const next = session.receiving?.next ?? 0;
+  skipTo(crypto, session, Math.min(length, next + MAX_SKIP), nowMs);
+}
+
 /** Takes the key of a skipped message out. */
 export function takeSkipped(session: Session, skipped: SkippedChain, index: number): Uint8Array {
   const key = skipped.messageKeys.slice(index * 32, index * 32 + 32);

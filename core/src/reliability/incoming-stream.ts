@@ -2,10 +2,10 @@ import type { Reliability } from "@chatsdk/abi/records_pb";
 import { Rejected } from "../errors.ts";
 import { insertSorted, removeFrom } from "./sequence-set.ts";
 
-/** A peer may run ahead of its oldest unacknowledged message by so much; an honest one abandons before. */
-export const MAX_AHEAD = 4096;
-/** How many lost sequences are remembered, so that a late message is still shown. */
-const MAX_LOST = 1000;
+/** A peer may run ahead of its oldest unacknowledged message by so much; an honest one's outbox is full before. */
+export const MAX_AHEAD = 1024;
+/** How many lost sequences are remembered, so that a late message is still shown and nothing is reported twice. */
+const MAX_LOST = MAX_AHEAD;
 
 export type Arrival = "new" | "recovered" | "duplicate";
 
@@ -29,7 +29,7 @@ export function noteExistence(stream: Reliability, sequence: number): void {
   stream.highestKnown = Math.max(stream.highestKnown, sequence);
 }
 
-/** Notes that the peer gave messages up. Returns those that had not arrived: they are lost. */
+/** Notes that the peer gave messages up. Returns those that had not arrived and were not known to be lost. */
 export function noteAbandoned(stream: Reliability, sequences: readonly number[]): number[] {
   const lost: number[] = [];
   for (const sequence of sequences) {
@@ -37,7 +37,7 @@ export function noteAbandoned(stream: Reliability, sequences: readonly number[])
     noteExistence(stream, sequence);
     insertSorted(stream.received, sequence);
     removeFrom(stream.missing, sequence);
-    lost.push(sequence);
+    if (!stream.lost.includes(sequence)) lost.push(sequence);
   }
   rememberLost(stream, lost);
   advance(stream);

@@ -39,11 +39,13 @@ export function tick(stream: Reliability, nowMs: number): bigint {
   return stream.lamport;
 }
 
-/** Takes a peer's clock over, within reason. */
-export function witness(stream: Reliability, lamport: bigint, nowMs: number): void {
+/** Takes a peer's clock over, within reason. Returns the time that counts for the message: one past reason is cut, in order of arrival. */
+export function witness(stream: Reliability, lamport: bigint, nowMs: number): bigint {
   const limit = BigInt(nowMs + MAX_LAMPORT_AHEAD_MS);
-  const bounded = lamport < limit ? lamport : limit;
+  const next = stream.lamport + 1n;
+  const bounded = lamport <= limit ? lamport : next > limit ? next : limit;
   if (bounded > stream.lamport) stream.lamport = bounded;
+  return bounded;
 }
 
 export interface SdsOptions {

@@ -54,8 +54,8 @@ export const SCHEMA = `
     UNIQUE (conversation_id, message_id)
   ) STRICT;
   CREATE INDEX messages_by_lamport ON messages (conversation_id, lamport, message_id);
-  CREATE INDEX messages_by_sequence ON messages (conversation_id, outgoing, sequence);
-  CREATE INDEX messages_unread ON messages (conversation_id) WHERE outgoing = 0 AND read_by_us = 0;
+  CREATE INDEX messages_unread ON messages (conversation_id, lamport) WHERE outgoing = 0 AND read_by_us = 0;
+  CREATE INDEX messages_delivered ON messages (conversation_id, lamport) WHERE outgoing = 1 AND status = 'delivered';
 
   CREATE VIRTUAL TABLE messages_fts USING fts5 (
     text, content = 'messages', content_rowid = 'id',
