@@ -37,29 +37,48 @@ export async function startFaultyNode(clusterId: number, behaviour: Partial<Beha
     },
   });
 
-  await libp2p.handle(Codec.metadata, ({ stream }) => void answer(stream, () => proto_metadata.WakuMetadataResponse.encode({ clusterId, shards: [] })));
+  await libp2p.handle(
+    Codec.metadata,
+    ({ stream }) => void answer(stream, () => proto_metadata.WakuMetadataResponse.encode({ clusterId, shards: [] })),
+  );
 
   await libp2p.handle(PeerExchangeCodec, ({ stream }) => {
-    void answer(stream, () => proto_peer_exchange.PeerExchangeRPC.encode({ response: { peerInfos: acquaintances.map((enr) => ({ enr })) } }));
+    void answer(stream, () =>
+      proto_peer_exchange.PeerExchangeRPC.encode({ response: { peerInfos: acquaintances.map((enr) => ({ enr })) } }),
+    );
   });
 
-  await libp2p.handle(Codec.lightPush, ({ stream }) => {
-    void answer(stream, async (bytes) => {
-      calls.lightPush += 1;
-      const { requestId, message } = proto_lightpush.LightPushRequestV3.decode(bytes);
-      return proto_lightpush.LightPushResponseV3.encode({ requestId, statusCode: await does.lightPush(message as WakuMessage) });
-    });
-  }, { maxInboundStreams: 1000 });
+  await libp2p.handle(
+    Codec.lightPush,
+    ({ stream }) => {
+      void answer(stream, async (bytes) => {
+        calls.lightPush += 1;
+        const { requestId, message } = proto_lightpush.LightPushRequestV3.decode(bytes);
+        return proto_lightpush.LightPushResponseV3.encode({
+          requestId,
+          statusCode: await does.lightPush(message as WakuMessage),
+        });
+      });
+    },
+    { maxInboundStreams: 1000 },
+  );
 
   await libp2p.handle(Codec.filterSubscribe, ({ stream, connection }) => {
     void answer(stream, async (bytes) => {
-      const { requestId, filterSubscribeType: action, contentTopics } = proto_filter_v2.FilterSubscribeRequest.decode(bytes);
+      const {
+        requestId,
+        filterSubscribeType: action,
+        contentTopics,
+      } = proto_filter_v2.FilterSubscribeRequest.decode(bytes);
       calls.filter.push(action);
       const id = connection.remotePeer.toString();
       let statusCode = await does.filter(action, contentTopics);
       if (statusCode === 200 && action === "SUBSCRIBER_PING" && !subscribers.has(id)) statusCode = 404;
       if (statusCode === 200 && action === "SUBSCRIBE") {
-        subscribers.set(id, { connection, topics: new Set([...(subscribers.get(id)?.topics ?? []), ...contentTopics]) });
+        subscribers.set(id, {
+          connection,
+          topics: new Set([...(subscribers.get(id)?.topics ?? []), ...contentTopics]),
+        });
       }
       return proto_filter_v2.FilterSubscribeResponse.encode({ requestId, statusCode });
     });
@@ -69,18 +88,28 @@ export async function startFaultyNode(clusterId: number, behaviour: Partial<Beha
     void answer(stream, (bytes) => {
       calls.store += 1;
       const request = proto_store.StoreQueryRequest.decode(bytes);
-      const inRange = archive.filter(({ timestamp = 0n }) => timestamp >= (request.timeStart ?? 0n) && timestamp < (request.timeEnd ?? timestamp + 1n));
+      const inRange = archive.filter(
+        ({ timestamp = 0n }) =>
+          timestamp >= (request.timeStart ?? 0n) && timestamp < (request.timeEnd ?? timestamp + 1n),
+      );
       const cursor = Buffer.from(request.paginationCursor ?? []).toString();
       const start = cursor === "" ? 0 : inRange.findIndex((message) => messageHash("", message) === cursor) + 1;
       const reply = does.store(start);
-      if ("status" in reply) return proto_store.StoreQueryResponse.encode({ requestId: request.requestId, statusCode: reply.status, messages: [] });
+      if ("status" in reply)
+        return proto_store.StoreQueryResponse.encode({
+          requestId: request.requestId,
+          statusCode: reply.status,
+          messages: [],
+        });
       const messages = inRange.slice(start, start + reply.count);
       const last = messages.at(-1);
       return proto_store.StoreQueryResponse.encode({
         requestId: request.requestId,
         statusCode: 200,
         messages: messages.map((message) => ({ message })),
-        ...(last === undefined || last === inRange.at(-1) ? {} : { paginationCursor: Buffer.from(messageHash("", last)) }),
+        ...(last === undefined || last === inRange.at(-1)
+          ? {}
+          : { paginationCursor: Buffer.from(messageHash("", last)) }),
       });
     });
   });

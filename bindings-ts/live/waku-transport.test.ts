@@ -58,7 +58,8 @@ class Client {
 
   async history(startMs: number, endMs: number, topics = [TOPIC]): Promise<{ texts: string[]; pages: number }> {
     const pages: ReceivedMessage[][] = [];
-    for await (const page of this.transport.queryHistory({ topics, startMs, endMs }, { signal: live })) pages.push(page);
+    for await (const page of this.transport.queryHistory({ topics, startMs, endMs }, { signal: live }))
+      pages.push(page);
     return { texts: pages.flat().map(({ payload }) => Buffer.from(payload).toString()), pages: pages.length };
   }
 }
@@ -103,12 +104,17 @@ const numbered = (prefix: string, count: number) => Array.from({ length: count }
 
 /** Messages with timestamps of our choice, given to a node the way the transport does. */
 async function pushRaw(websocket: string, messages: readonly WakuMessage[]): Promise<void> {
-  const libp2p = await createLibp2pAndUpdateOptions({ networkConfig: { clusterId: CLUSTER }, defaultBootstrap: false, libp2p: { filterMultiaddrs: false, hideWebSocketInfo: true } });
+  const libp2p = await createLibp2pAndUpdateOptions({
+    networkConfig: { clusterId: CLUSTER },
+    defaultBootstrap: false,
+    libp2p: { filterMultiaddrs: false, hideWebSocketInfo: true },
+  });
   cleanups.push(async () => libp2p.stop());
   const connection = await libp2p.dial(multiaddr(websocket));
   const line = [...messages];
   const worker = async () => {
-    for (let message = line.shift(); message !== undefined; message = line.shift()) await lightPush(connection, PUBSUB_TOPIC, message, live);
+    for (let message = line.shift(); message !== undefined; message = line.shift())
+      await lightPush(connection, PUBSUB_TOPIC, message, live);
   };
   await Promise.all(Array.from({ length: 16 }, worker));
 }
@@ -119,15 +125,25 @@ async function nodeRecord(nodeKey: string, address: string): Promise<Uint8Array>
   identity.setPrivateKey(nodeKey, "hex");
   const record = EnrCreator.fromPublicKey(identity.getPublicKey(null, "compressed"));
   record.multiaddrs = [multiaddr(address)];
-  const rlp = (body: Uint8Array, base: number) => Buffer.concat([body.length < 56 ? [base + body.length] : [base + 56, body.length], body].map((part) => Buffer.from(part)));
-  const item = (bytes: Uint8Array) => (bytes.length === 1 && (bytes[0] as number) < 0x80 ? Buffer.from(bytes) : rlp(bytes, 0x80));
-  const pairs = [...record].toSorted(([a], [b]) => (a < b ? -1 : 1)).flatMap(([key, value]) => [item(Buffer.from(key)), item(value)]);
+  const rlp = (body: Uint8Array, base: number) =>
+    Buffer.concat(
+      [body.length < 56 ? [base + body.length] : [base + 56, body.length], body].map((part) => Buffer.from(part)),
+    );
+  const item = (bytes: Uint8Array) =>
+    bytes.length === 1 && (bytes[0] as number) < 0x80 ? Buffer.from(bytes) : rlp(bytes, 0x80);
+  const pairs = [...record]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([key, value]) => [item(Buffer.from(key)), item(value)]);
   const content = Buffer.concat([item(new Uint8Array([Number(record.seq)])), ...pairs]);
   const signature = await record.sign(rlp(content, 0xc0), Buffer.from(nodeKey, "hex"));
   return rlp(Buffer.concat([item(signature), content]), 0xc0);
 }
 
-const raw = (text: string, timestamp: bigint): WakuMessage => ({ payload: Buffer.from(text), contentTopic: TOPIC, timestamp });
+const raw = (text: string, timestamp: bigint): WakuMessage => ({
+  payload: Buffer.from(text),
+  contentTopic: TOPIC,
+  timestamp,
+});
 
 describe("messages", () => {
   test("U1 a message reaches the other client through a service node", async () => {
@@ -165,7 +181,9 @@ describe("messages", () => {
   test("R1 3,000 messages pushed by many clients at once all arrive", async () => {
     const node = await serviceNode();
     const bob = await subscribed([node.websocket]);
-    const clients = await Promise.all(Array.from({ length: 5 }, () => connect([node.websocket], { publishConcurrency: 60 })));
+    const clients = await Promise.all(
+      Array.from({ length: 5 }, () => connect([node.websocket], { publishConcurrency: 60 })),
+    );
     const sent = clients.flatMap((client, c) => numbered(`client ${c}`, 600).map((text) => ({ client, text })));
     await Promise.all(sent.map(({ client, text }) => client.publish(text)));
     await until(() => bob.texts.length >= sent.length);
@@ -232,7 +250,10 @@ describe("history", () => {
     const node = await serviceNode();
     const now = Date.now();
     const sent = numbered("equal", 2500);
-    await pushRaw(node.websocket, sent.map((text) => raw(text, BigInt(now) * 1_000_000n)));
+    await pushRaw(
+      node.websocket,
+      sent.map((text) => raw(text, BigInt(now) * 1_000_000n)),
+    );
     await pause(1_000);
     const bob = await connect([node.websocket]);
     const { texts, pages } = await bob.history(now, now);
@@ -247,7 +268,11 @@ describe("history", () => {
     const now = Date.now();
     const base = BigInt(now) * 1_000_000n;
     const inside = [raw("first", base), raw("middle", base + 1n), raw("last", base + 2_999_999n)];
-    await pushRaw(node.websocket, [raw("too late", base + 3_000_000n), ...inside.toReversed(), raw("too early", base - 1n)]);
+    await pushRaw(node.websocket, [
+      raw("too late", base + 3_000_000n),
+      ...inside.toReversed(),
+      raw("too early", base - 1n),
+    ]);
     await pause(500);
     const bob = await connect([node.websocket]);
     expect((await bob.history(now, now + 2)).texts).toEqual(["first", "middle", "last"]);
@@ -280,13 +305,19 @@ describe("history", () => {
     for (const node of nodes) node.archive.push(...archive);
     const client = await connect(nodes.map((node) => node.websocket));
     await pause(500);
-    expect((await client.history(0, 10_000)).texts).toEqual(archive.map(({ payload }) => Buffer.from(payload).toString()));
+    expect((await client.history(0, 10_000)).texts).toEqual(
+      archive.map(({ payload }) => Buffer.from(payload).toString()),
+    );
     expect(nodes.every((node) => node.calls.store > 1)).toBe(true);
   });
 
   test("R1 without an answer from any store node the query throws a typed error", async () => {
     const client = await connect([(await faultyNode({ store: () => ({ status: 503 }) })).websocket]);
-    await expect(client.history(0, 10_000)).rejects.toMatchObject({ name: "ChatError", code: ErrorCode.TRANSPORT_FAILED, retryable: true });
+    await expect(client.history(0, 10_000)).rejects.toMatchObject({
+      name: "ChatError",
+      code: ErrorCode.TRANSPORT_FAILED,
+      retryable: true,
+    });
     const aborted = AbortSignal.abort(new Error("changed my mind"));
     const pages = client.transport.queryHistory({ topics: [TOPIC], startMs: 0, endMs: 1 }, { signal: aborted });
     await expect(pages[Symbol.asyncIterator]().next()).rejects.toThrow("changed my mind");
@@ -302,7 +333,10 @@ describe("connection", () => {
     await node.kill("SIGKILL");
     await until(() => bob.connection.length === 2);
     const offlineAfter = performance.now() - killed;
-    await expect(bob.publish("into the void")).rejects.toMatchObject({ code: ErrorCode.TRANSPORT_FAILED, retryable: true });
+    await expect(bob.publish("into the void")).rejects.toMatchObject({
+      code: ErrorCode.TRANSPORT_FAILED,
+      retryable: true,
+    });
 
     node = stopAfterwards(await node.restart());
     const missedFrom = Date.now();
@@ -337,13 +371,13 @@ describe("connection", () => {
     expect(Math.max(...times)).toBeLessThan(3_000);
   });
 
-  test("R1 a node that stops answering without closing is noticed within 10 seconds, and so is its return", async () => {
+  test("R1 a node that stops answering without closing is noticed within 13 seconds, and so is its return", async () => {
     const node = await serviceNode();
     const bob = await subscribed([node.websocket]);
     await node.kill("SIGSTOP");
     const since = performance.now();
-    await until(() => bob.connection.at(-1) === false, 15_000);
-    expect(performance.now() - since).toBeLessThan(10_000);
+    await until(() => bob.connection.at(-1) === false);
+    expect(performance.now() - since).toBeLessThan(13_000);
     await node.kill("SIGCONT");
     await until(() => bob.connection.at(-1) === true);
     await bob.publish("awake");
@@ -428,11 +462,16 @@ describe("connection", () => {
   test.each<[string, Partial<WakuTransportOptions>]>([
     ["no multiaddr", { peers: ["http://127.0.0.1"] }],
     ["no websocket", { peers: ["/ip4/127.0.0.1/tcp/9"] }],
+    ["no DNS list", { peers: [], discovery: { dns: ["https://example.org"] } }],
     ["no way to find a node", { peers: [], discovery: { dns: false, peerExchange: false } }],
     ["a shard count of 0", { shardCount: 0 }],
   ])("U1 unusable settings make start reject: %s", async (_, options) => {
     const client = new Client(["/ip4/127.0.0.1/tcp/9/ws"], options);
-    await expect(client.start()).rejects.toMatchObject({ name: "ChatError", code: ErrorCode.TRANSPORT_FAILED, retryable: false });
+    await expect(client.start()).rejects.toMatchObject({
+      name: "ChatError",
+      code: ErrorCode.TRANSPORT_FAILED,
+      retryable: false,
+    });
   });
 });
 
@@ -451,13 +490,23 @@ describe("discovery", () => {
     expect(bob.texts).toEqual(["found"]);
   });
 
-  test("U1 DNS lists that cannot be read hold up nothing", async () => {
-    const fetch = vi.spyOn(globalThis, "fetch").mockRejectedValue(new Error("no network in this test"));
+  test("U1 DNS lists that do not answer hold up nothing", async () => {
+    const fetch = vi.spyOn(globalThis, "fetch").mockReturnValue(new Promise(() => undefined));
+    cleanups.push(async () => fetch.mockRestore());
     const client = await new Client([]).start();
     await until(() => client.connection.length > 0);
     expect(client.connection).toEqual([false]);
     expect(fetch).toHaveBeenCalled();
-    fetch.mockRestore();
+  });
+
+  test("U1 DNS lists that cannot be read are read again", async () => {
+    const fetch = vi.spyOn(globalThis, "fetch").mockRejectedValue(new Error("no network in this test"));
+    cleanups.push(async () => fetch.mockRestore());
+    await new Client([]).start();
+    await until(() => fetch.mock.calls.length > 0);
+    await pause(500);
+    const first = fetch.mock.calls.length;
+    await until(() => fetch.mock.calls.length > first);
   });
 });
 
@@ -466,7 +515,10 @@ describe("publish", () => {
     const node = await faultyNode();
     const client = await connect([node.websocket]);
     node.does.lightPush = () => 420;
-    await expect(client.publish("invalid")).rejects.toMatchObject({ code: ErrorCode.TRANSPORT_FAILED, retryable: false });
+    await expect(client.publish("invalid")).rejects.toMatchObject({
+      code: ErrorCode.TRANSPORT_FAILED,
+      retryable: false,
+    });
     node.does.lightPush = () => 500;
     await expect(client.publish("broken")).rejects.toMatchObject({ retryable: true });
     let busy = 3;
@@ -501,7 +553,9 @@ describe("publish", () => {
     const node = await faultyNode({ lightPush: async () => pause(300, 200) });
     const client = await connect([node.websocket], { publishConcurrency: 50 });
     const hurry = new AbortController();
-    const publishing = Array.from({ length: 100 }, () => client.transport.publish(TOPIC, new Uint8Array(1), { signal: hurry.signal }));
+    const publishing = Array.from({ length: 100 }, () =>
+      client.transport.publish(TOPIC, new Uint8Array(1), { signal: hurry.signal }),
+    );
     await pause(150);
     hurry.abort(new Error("enough"));
     expect((await Promise.allSettled(publishing)).every(({ status }) => status === "rejected")).toBe(true);
@@ -513,7 +567,11 @@ describe("publish", () => {
 
   test("R1 each call has a timestamp of its own", async () => {
     const times: (bigint | undefined)[] = [];
-    const node = await faultyNode({ lightPush: ({ timestamp }) => (times.push(timestamp), 200) });
+    const node = await faultyNode();
+    node.does.lightPush = ({ timestamp }) => {
+      times.push(timestamp);
+      return 200;
+    };
     const client = await connect([node.websocket]);
     await Promise.all(Array.from({ length: 200 }, () => client.publish("the same")));
     expect(new Set(times).size).toBe(200);
@@ -521,7 +579,7 @@ describe("publish", () => {
 });
 
 describe("stop", () => {
-  /** Runs a client in a process of its own, and returns how long that took to end after `stop`, and all it printed. */
+  /** Runs a client in a process of its own. Tells how long that lived from the call of `stop`, and all it printed. */
   async function lifeAfterStop(peer: string, steps: string): Promise<{ ms: number; printed: string }> {
     const program = `
       import { WakuTransport } from ${JSON.stringify(new URL("../src/transport/waku-transport.ts", import.meta.url).href)};
@@ -531,10 +589,19 @@ describe("stop", () => {
       const state = Promise.withResolvers();
       await transport.start({ onMessage() {}, onConnection: state.resolve });
       ${steps}
-      process.send("stopped");
+      process.send("stopping");
+      await transport.stop();
       process.disconnect();`;
-    const flags = ["--experimental-transform-types", "--disable-warning=ExperimentalWarning", "--conditions=source", "--input-type=module-typescript"];
-    const child = spawn(process.execPath, [...flags, "--eval", program], { stdio: ["ignore", "pipe", "pipe", "ipc"], env: { ...process.env, NODE_OPTIONS: "" } });
+    const flags = [
+      "--experimental-transform-types",
+      "--disable-warning=ExperimentalWarning",
+      "--conditions=source",
+      "--input-type=module-typescript",
+    ];
+    const child = spawn(process.execPath, [...flags, "--eval", program], {
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      env: { ...process.env, NODE_OPTIONS: "" },
+    });
     cleanups.push(async () => void child.kill("SIGKILL"));
     let printed = "";
     for (const stream of [child.stdout, child.stderr]) stream?.on("data", (data) => (printed += data));
@@ -553,37 +620,53 @@ describe("stop", () => {
 
   test("F2 a used transport lets its process end, and has printed nothing", async () => {
     const node = await serviceNode();
-    const { ms, printed } = await lifeAfterStop(node.websocket, `${useIt} await transport.stop();`);
+    const { ms, printed } = await lifeAfterStop(node.websocket, useIt);
     expect(printed).toBe("");
     expect(ms).toBeLessThan(2_000);
   });
 
   test("F2 so does one whose node has been killed and is being looked for", async () => {
     const node = await serviceNode();
-    const { ms, printed } = await lifeAfterStop(node.websocket, `${useIt} process.kill(${node.pid}, "SIGKILL"); await pause(1_500); await transport.stop();`);
+    const { ms, printed } = await lifeAfterStop(
+      node.websocket,
+      `${useIt} process.kill(${node.pid}, "SIGKILL"); await pause(1_500);`,
+    );
     expect(printed).toBe("");
     expect(ms).toBeLessThan(2_000);
   });
 
   test("F2 so does one whose node is paused", async () => {
     const node = await serviceNode();
-    const { ms, printed } = await lifeAfterStop(node.websocket, `${useIt} process.kill(${node.pid}, "SIGSTOP"); await transport.stop();`);
+    const { ms, printed } = await lifeAfterStop(node.websocket, `${useIt} process.kill(${node.pid}, "SIGSTOP");`);
     expect(printed).toBe("");
     expect(ms).toBeLessThan(2_000);
   });
 
   test("F2 so does one whose peer takes the websocket and says nothing", async () => {
     const server = createServer().on("upgrade", (request, socket) => {
-      const accept = createHash("sha1").update(`${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+      const accept = createHash("sha1")
+        .update(`${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+        .digest("base64");
       socket.on("error", () => undefined).resume();
-      socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+      socket.write(
+        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+      );
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     cleanups.push(async () => void server.close());
     const { port } = server.address() as AddressInfo;
-    const { ms, printed } = await lifeAfterStop(`/ip4/127.0.0.1/tcp/${port}/ws`, "await state.promise; await transport.stop();");
+    const { ms, printed } = await lifeAfterStop(`/ip4/127.0.0.1/tcp/${port}/ws`, "await state.promise;");
     expect(printed).toBe("");
     expect(ms).toBeLessThan(2_000);
+  });
+
+  test("F2 stop ends a start that is under way, and works without one", async () => {
+    const options = { clusterId: CLUSTER, shardCount: SHARDS, peers: ["/ip4/127.0.0.1/tcp/9/ws"] };
+    const transport = new WakuTransport(options);
+    const starting = transport.start({ onMessage: () => undefined, onConnection: () => undefined });
+    const [started] = await Promise.allSettled([starting, transport.stop(), transport.stop()]);
+    expect(started).toMatchObject({ status: "rejected", reason: { code: ErrorCode.TRANSPORT_FAILED } });
+    await new WakuTransport(options).stop();
   });
 
   test("F2 no listener call follows stop, and calls under way reject", async () => {

@@ -1,6 +1,7 @@
 import { DeliveryStatus } from "@chatsdk/abi/api_pb";
 import type { Outcome } from "@chatsdk/abi/host_pb";
 import type { Person } from "./people.ts";
+import type { Publication } from "./world.ts";
 import { seededRandom } from "./random.ts";
 
 /** What one side has sent: texts by message id. */
@@ -39,4 +40,18 @@ export function watchDelivered(sender: Person, recipient: Person, conversationId
     }
   };
   return report;
+}
+
+/** Drops what one machine publishes of the messages with these sequences: the first envelope, every resend, every repair. */
+export function censorSequences(sender: Person, sequences: Iterable<number>): (publication: Publication) => boolean {
+  const dropped = new Set(sequences);
+  return ({ from, publishId }) => {
+    const [kind, , sequence] = publishId.split("/");
+    return from === sender.machine.name && kind === "m" && dropped.has(Number(sequence));
+  };
+}
+
+/** Ids of all messages reported in events of one kind, in order, with repetitions. */
+export function reported(person: Person, kind: "messagesMissing" | "messagesLost"): string[] {
+  return person.eventsOf(kind).flatMap(({ messageIds }) => messageIds);
 }

@@ -71,34 +71,38 @@ export class Disk {
   apply({ change }: Change): void {
     switch (change.case) {
       case "put":
-        return this.#put(change.value.key, change.value.value);
+        this.#put(change.value.key, change.value.value);
+        break;
       case "delete":
-        return this.#delete(change.value);
+        this.#delete(change.value);
+        break;
       case "deletePrefix":
         for (const key of this.keysUnder(change.value)) this.#delete(key);
-        return;
+        break;
       case "addTags":
         for (const tag of split(change.value.tags)) this.#addTag(tag, change.value.key);
-        return;
+        break;
       case "removeTags":
         for (const tag of split(change.value)) this.#removeTag(tag);
-        return;
+        break;
       case "putMessage":
         this.messages.set(rowId(change.value), change.value);
-        return;
+        break;
       case "setStatus":
-        return this.#setStatus(change.value);
+        this.#setStatus(change.value);
+        break;
       case "peerRead":
-        return this.#peerRead(change.value);
+        this.#peerRead(change.value);
+        break;
       case "ownRead":
-        return;
+        break;
       case "putConversation":
         this.conversations.set(change.value.conversationId, change.value);
-        return;
+        break;
       case "deleteConversation":
         this.conversations.delete(change.value);
         for (const id of [...this.messages.keys()]) if (id.startsWith(`${change.value}/`)) this.messages.delete(id);
-        return;
+        break;
       default:
         throw new Error(`unknown change ${change.case}`);
     }

@@ -15,6 +15,8 @@ export function text(value: string) {
   };
 }
 
+type EventValue<Case> = Extract<Event["event"], { case: Case }>["value"];
+
 /** A machine with one account in a world. */
 export class Person {
   readonly machine: Machine;
@@ -55,12 +57,14 @@ export class Person {
       .messageId;
   }
 
-  eventsOf<Case extends NonNullable<Event["event"]["case"]>>(
-    kind: Case,
-  ): Extract<Event["event"], { case: Case }>["value"][] {
-    return this.machine.events.flatMap(({ event }) =>
-      event.case === kind ? [event.value as Extract<Event["event"], { case: Case }>["value"]] : [],
-    );
+  /** What the application was shown of one kind, a replayed event once. */
+  eventsOf<Case extends NonNullable<Event["event"]["case"]>>(kind: Case): EventValue<Case>[] {
+    const seen = new Set<bigint>();
+    return this.machine.events.flatMap(({ eventNumber, event }) => {
+      if (event.case !== kind || seen.has(eventNumber)) return [];
+      seen.add(eventNumber);
+      return [event.value as unknown as EventValue<Case>];
+    });
   }
 
   get texts(): string[] {

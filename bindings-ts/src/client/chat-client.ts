@@ -164,6 +164,25 @@ export class ChatClient implements AsyncDisposable {
     return this.#online;
   }
 
+  /**
+   * Changes what opens the database, such as its passphrase. Keys and messages are not written again: who knows the old key
+   * and has an old copy of the file can still read that copy. Rejects with WRONG_KEY if `oldKey` does not open it, INVALID_ARGUMENT if one of the
+   * keys is `{ unprotected: true }`: messages keep the protection they were written with.
+   */
+  async changeStorageKey(oldKey: StorageKey, newKey: StorageKey): Promise<void> {
+    const { crypto, storage, entropy } = this.#parts;
+    if ("unprotected" in oldKey || "unprotected" in newKey) {
+      throw new ChatError(ErrorCode.INVALID_ARGUMENT, "newKey: protection cannot be added or taken away; make a new database");
+    }
+    const header = await storage.header();
+    if (!header) throw new ChatError(ErrorCode.DATABASE_CORRUPT, "database: it has no header; restore a backup");
+    const derivation = await newDerivation(newKey);
+    const [oldHostKey, newHostKey] = [await deriveKey(oldKey, header.derivation as KeyDerivation), await deriveKey(newKey, derivation)];
+    await storage.setHeader(Vault.rekey(crypto, header, oldHostKey, derivation, newHostKey, new Entropy(crypto, entropy())));
+    oldHostKey.fill(0);
+    newHostKey.fill(0);
+  }
+
   // Accounts.
 
   /** F1: makes an identity. Nothing is registered anywhere. */

@@ -9,11 +9,11 @@ export const SALT_LENGTH = 16;
 export const RECOMMENDED = { memoryKib: 65_536, passes: 3, lanes: 4 } as const;
 
 /** What a file may ask for: beyond it a hostile one could hang or kill the program. Memory in KiB. */
-export const LARGEST = { memoryKib: 1_048_576, passes: 16, lanes: 16 } as const;
+const LARGEST = { memoryKib: 1_048_576, passes: 16, lanes: 16 } as const;
 
 /**
- * Argon2id, version 0x13 (RFC 9106): 32 bytes. The recommended parameters take about a quarter of a second, in which the event loop
- * stands still. Throws DATABASE_CORRUPT for parameters out of bounds, STORAGE_FAILED if there is not enough memory.
+ * Argon2id, version 0x13 (RFC 9106): 32 bytes. The recommended parameters take about half a second on a small server, in which the
+ * event loop stands still. Throws DATABASE_CORRUPT for parameters out of bounds, STORAGE_FAILED if there is not enough memory.
  */
 export async function deriveFromPassphrase(passphrase: Uint8Array, { salt, memoryKib, passes, lanes }: Argon2id): Promise<Uint8Array> {
   requireBetween("salt", salt.length, SALT_LENGTH, SALT_LENGTH, "bytes");

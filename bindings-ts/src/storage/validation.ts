@@ -2,7 +2,7 @@ import { ChatError } from "@chatsdk/core";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import type { Change } from "@chatsdk/abi/host_pb";
 
-export const TAG_LENGTH = 8;
+const TAG_LENGTH = 8;
 const LARGEST_LIMIT = 1000;
 
 /** Throws INTERNAL for changes no core makes: with them refused up front, applying the others cannot fail halfway for its input. */
@@ -45,7 +45,7 @@ export function checkLimit(limit: number): void {
   }
 }
 
-/** The 8-byte tags of a TagChange. */
+/** The 8-byte tags of a change. */
 export function* eachTag(tags: Uint8Array): Generator<Uint8Array> {
   for (let start = 0; start < tags.length; start += TAG_LENGTH) yield tags.subarray(start, start + TAG_LENGTH);
 }

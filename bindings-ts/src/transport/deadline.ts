@@ -10,7 +10,12 @@ export class DeadlineExceeded extends Error {
  * signal (libp2p does in places). Timer and listeners are gone when the promise settles: `AbortSignal.any` and
  * `AbortSignal.timeout` would keep theirs longer.
  */
-export async function withDeadline<T>(ms: number, parents: readonly AbortSignal[], what: string, task: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function withDeadline<T>(
+  ms: number,
+  parents: readonly AbortSignal[],
+  what: string,
+  task: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   for (const parent of parents) parent.throwIfAborted();
   const controller = new AbortController();
   const { signal } = controller;
@@ -47,7 +52,8 @@ export class Alarm {
   #rung = false;
   #wake: (() => void) | undefined;
 
-  async wait(ms: number): Promise<void> {
+  /** Resolves after `ms` with false, or when the alarm rings with true. */
+  async wait(ms: number): Promise<boolean> {
     if (!this.#rung) {
       const { promise, resolve } = Promise.withResolvers<void>();
       const timer = setTimeout(resolve, ms);
@@ -56,7 +62,9 @@ export class Alarm {
       clearTimeout(timer);
       this.#wake = undefined;
     }
+    const rung = this.#rung;
     this.#rung = false;
+    return rung;
   }
 
   ring(): void {

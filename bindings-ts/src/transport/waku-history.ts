@@ -25,7 +25,12 @@ const NS_PER_MS = 1_000_000n;
 const LARGEST_NS = 2n ** 63n - 1n;
 
 /** Messages of all groups with floor(timestamp / 1 ms) in [startMs, endMs], oldest first, page by page. */
-export async function* history(groups: readonly TopicGroup[], startMs: number, endMs: number, options: HistoryOptions): AsyncGenerator<WakuMessage[]> {
+export async function* history(
+  groups: readonly TopicGroup[],
+  startMs: number,
+  endMs: number,
+  options: HistoryOptions,
+): AsyncGenerator<WakuMessage[]> {
   // The store specification leaves the end out, go-waku and nwaku let it in: ask beyond it, and select here.
   const startNs = toNs(Math.floor(startMs));
   const endNs = toNs(Math.floor(endMs) + 1);
@@ -40,7 +45,12 @@ function toNs(ms: number): bigint {
   return ms >= Number(LARGEST_NS / NS_PER_MS) ? LARGEST_NS : BigInt(ms) * NS_PER_MS;
 }
 
-async function* pagesOf(group: TopicGroup, startNs: bigint, endNs: bigint, options: HistoryOptions): AsyncGenerator<WakuMessage[]> {
+async function* pagesOf(
+  group: TopicGroup,
+  startNs: bigint,
+  endNs: bigint,
+  options: HistoryOptions,
+): AsyncGenerator<WakuMessage[]> {
   const wanted = new Set(group.topics);
   let query: StoreQuery = { ...group, startNs, endNs, limit: options.pageSize, cursor: undefined };
   // Where to resume at another node, which may not know this one's cursor: from the newest timestamp seen, leaving out

@@ -10,7 +10,7 @@ export type Stream = Awaited<ReturnType<Connection["newStream"]>>;
 /** A node opens one stream for each message it pushes, in a burst all at once. */
 export const MAX_PUSH_STREAMS = 4096;
 const DNS_RETRY_MIN_MS = 2_000;
-const DNS_RETRY_MAX_MS = 300_000;
+const DNS_REPEAT_MS = 900_000;
 
 export interface Discovery {
   /** "enrtree://" URLs of DNS node lists. */
@@ -25,7 +25,10 @@ export async function createNode(clusterId: number, discovery: Discovery): Promi
     defaultBootstrap: false,
     libp2p: {
       start: false,
-      peerDiscovery: [...(discovery.dns.length > 0 ? [dnsInBackground(discovery.dns)] : []), ...(discovery.peerExchange ? [wakuPeerExchangeDiscovery()] : [])],
+      peerDiscovery: [
+        ...(discovery.dns.length > 0 ? [dnsInBackground(discovery.dns)] : []),
+        ...(discovery.peerExchange ? [wakuPeerExchangeDiscovery()] : []),
+      ],
       filterMultiaddrs: false,
       hideWebSocketInfo: true,
       // By default a connection is dropped when more than five messages a second arrive for streams that are closed. That
@@ -35,7 +38,7 @@ export async function createNode(clusterId: number, discovery: Discovery): Promi
       connectionMonitor: { enabled: false },
       // In a browser, libp2p refuses addresses of the local network. Who configures one means it.
       connectionGater: { denyDialMultiaddr: async () => false },
-      // js-waku's opens a stream that nobody uses at each change of what is known of a peer.
+      // js-waku's keeps a stream open that nobody uses.
       services: { metadata: () => ({}) },
     },
   });
@@ -60,23 +63,24 @@ function closeFailedUpgrades(libp2p: Libp2p): void {
   };
 }
 
-/** Reads the lists again and again until it once succeeds. As js-waku has it, libp2p's start waits for that, and fails with it. */
+/** Reads the lists often until a node is found, then now and then. js-waku reads once, and libp2p's start waits for that. */
 function dnsInBackground(lists: readonly string[]): ReturnType<typeof wakuDnsDiscovery> {
   return (components) => {
     const dns = wakuDnsDiscovery([...lists])(components);
     const read = dns.start.bind(dns);
     const end = dns.stop.bind(dns);
     const stopping = new AbortController();
-    const patiently = async (): Promise<void> => {
-      for (let attempt = 0; !stopping.signal.aborted; attempt++) {
-        try {
-          return await read();
-        } catch {
-          await sleep(backoff(attempt, DNS_RETRY_MIN_MS, DNS_RETRY_MAX_MS), stopping.signal);
-        }
+    let found = false;
+    const keepReading = async (): Promise<void> => {
+      for (let attempt = 0; ; attempt++) {
+        await read().catch(() => undefined);
+        await sleep(found ? DNS_REPEAT_MS : backoff(attempt, DNS_RETRY_MIN_MS, DNS_REPEAT_MS), stopping.signal);
       }
     };
-    dns.start = async () => void patiently().catch(() => undefined);
+    dns.addEventListener("peer", () => {
+      found = true;
+    });
+    dns.start = async () => void keepReading().catch(() => undefined);
     dns.stop = () => {
       stopping.abort();
       end();

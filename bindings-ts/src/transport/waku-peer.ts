@@ -1,6 +1,17 @@
-import { Alarm, sleep, withDeadline } from "./deadline.ts";
+import { Alarm, DeadlineExceeded, sleep, withDeadline } from "./deadline.ts";
 import type { Connection, Libp2p } from "./waku-libp2p.ts";
-import { askCluster, Codec, type FilterAction, filterRequest, lightPush, type StorePage, type StoreQuery, storeQuery, type WakuMessage, WakuStatus } from "./waku-wire.ts";
+import {
+  askCluster,
+  Codec,
+  type FilterAction,
+  filterRequest,
+  lightPush,
+  type StorePage,
+  type StoreQuery,
+  storeQuery,
+  type WakuMessage,
+  WakuStatus,
+} from "./waku-wire.ts";
 
 export interface PeerSettings {
   clusterId: number;
@@ -44,9 +55,10 @@ export class Identities {
 /**
  * One connected service node: what it can do, its filter subscription, and the watchdog that notices when either is gone.
  *
- * The watchdog sends a filter ping at each interval. No answer: the connection is dead (a paused node, a pulled cable, a
- * laptop that slept; TCP alone takes minutes to tell), and is dropped. "No subscription": the node forgot us, which nothing
- * else tells; `onChange` sees the peer unsubscribed, then subscribed again, so the client looks for what it missed.
+ * The watchdog sends a filter ping at each interval in which the node has pushed nothing. No answer: the connection is dead
+ * (a paused node, a pulled cable, a laptop that slept; TCP alone takes minutes to tell), and is dropped. "No subscription":
+ * the node forgot us, which nothing else tells; `onChange` sees the peer unsubscribed, then subscribed again, so the client
+ * looks for what it missed.
  */
 export class WakuPeer {
   readonly canPush: boolean;
@@ -61,9 +73,16 @@ export class WakuPeer {
   #wanted: Topics | undefined;
   #synced = false;
   #refusedAt = Number.NEGATIVE_INFINITY;
-  #queue: Promise<void> = Promise.resolve();
+  /** Subscription changes and checks take turns. */
+  #turn: Promise<void> = Promise.resolve();
+  #heard = false;
 
-  private constructor(connection: Connection, protocols: readonly string[], settings: PeerSettings, onChange: () => void) {
+  private constructor(
+    connection: Connection,
+    protocols: readonly string[],
+    settings: PeerSettings,
+    onChange: () => void,
+  ) {
     this.#connection = connection;
     this.#settings = settings;
     this.#onChange = onChange;
@@ -73,14 +92,26 @@ export class WakuPeer {
   }
 
   /** Finds out what the node at the other end offers. Throws if it is of another cluster or offers nothing. */
-  static async open(identities: Identities, connection: Connection, settings: PeerSettings, onChange: () => void, signal: AbortSignal): Promise<WakuPeer> {
-    const protocols = await withDeadline(settings.requestTimeoutMs, [signal], "identify", () => identities.protocols(connection));
+  static async open(
+    identities: Identities,
+    connection: Connection,
+    settings: PeerSettings,
+    onChange: () => void,
+    signal: AbortSignal,
+  ): Promise<WakuPeer> {
+    const protocols = await withDeadline(settings.requestTimeoutMs, [signal], "identify", () =>
+      identities.protocols(connection),
+    );
     if (protocols.includes(Codec.metadata)) {
-      const cluster = await withDeadline(settings.requestTimeoutMs, [signal], "metadata", (s) => askCluster(connection, settings.clusterId, s));
-      if (cluster !== undefined && cluster !== 0 && cluster !== settings.clusterId) throw new Error(`the node serves cluster ${cluster}, not ${settings.clusterId}`);
+      const cluster = await withDeadline(settings.requestTimeoutMs, [signal], "metadata", (s) =>
+        askCluster(connection, settings.clusterId, s),
+      );
+      if (cluster !== undefined && cluster !== 0 && cluster !== settings.clusterId)
+        throw new Error(`the node serves cluster ${cluster}, not ${settings.clusterId}`);
     }
     const peer = new WakuPeer(connection, protocols, settings, onChange);
-    if (!peer.canPush && !peer.#hasFilter && !peer.canStore) throw new Error("the node offers neither light push, filter nor store");
+    if (!peer.canPush && !peer.#hasFilter && !peer.canStore)
+      throw new Error("the node offers neither light push, filter nor store");
     return peer;
   }
 
@@ -110,7 +141,9 @@ export class WakuPeer {
   /** Makes the peer a subscriber of exactly these topics. Does not throw: see `isSubscribed`. */
   async subscribe(topics: Topics): Promise<void> {
     this.#wanted = topics;
-    await this.#sync();
+    await this.#inTurn(async () => {
+      if (this.#wanted !== undefined) await this.#syncTo(this.#wanted);
+    });
   }
 
   async push(pubsubTopic: string, message: WakuMessage, signal: AbortSignal): Promise<void> {
@@ -118,15 +151,26 @@ export class WakuPeer {
   }
 
   async query(query: StoreQuery, signal: AbortSignal): Promise<StorePage> {
-    return this.#request("store query", STORE_PATIENCE, signal, (either) => storeQuery(this.#connection, query, either));
+    return this.#request("store query", STORE_PATIENCE, signal, (either) =>
+      storeQuery(this.#connection, query, either),
+    );
   }
 
   /** Runs the watchdog until the connection is gone, one way or the other. Does not throw. */
   async watch(): Promise<void> {
     while (this.isOpen) {
-      await this.#alarm.wait(this.#settings.watchdogIntervalMs);
-      if (this.isOpen) await this.#check();
+      const suspected = await this.#alarm.wait(this.#settings.watchdogIntervalMs);
+      const alive = this.#heard && !suspected;
+      this.#heard = false;
+      if (!alive) await this.#inTurn(() => this.#check());
+      // Also lets a node that refused to subscribe us be asked again.
+      this.#onChange();
     }
+  }
+
+  /** The node pushed a message that we are subscribed to: proof of connection and subscription. */
+  heard(): void {
+    this.#heard = true;
   }
 
   /** Has the watchdog look now. */
@@ -159,34 +203,40 @@ export class WakuPeer {
 
   async #check(): Promise<void> {
     try {
-      if (this.#hasFilter) await this.#timed("filter ping", (signal) => filterRequest(this.#connection, "SUBSCRIBER_PING", signal));
-      else await this.#timed("metadata", (signal) => askCluster(this.#connection, this.#settings.clusterId, signal));
+      await this.#probe().catch((error) => {
+        // A stream that was reset says little; the next one decides.
+        if (error instanceof WakuStatus || error instanceof DeadlineExceeded || !this.isOpen) throw error;
+        return this.#probe();
+      });
     } catch (error) {
-      if (!(error instanceof WakuStatus)) {
-        this.drop(asError(error));
-      } else if (error.code === 404 && this.#subscribed.size > 0) {
-        this.#subscribed.clear();
-        this.#setSynced(false);
-        await this.#sync();
-      }
+      if (!(error instanceof WakuStatus)) throw error;
+      if (error.code !== 404 || this.#subscribed.size === 0) return;
+      this.#subscribed.clear();
+      this.#setSynced(false);
+      if (this.#wanted !== undefined) await this.#syncTo(this.#wanted);
     }
-    // A node that refused to subscribe us may be asked again by now.
-    this.#onChange();
   }
 
-  /** Brings the node's view of our subscription to what is wanted, one change after the other. */
-  async #sync(): Promise<void> {
-    this.#queue = this.#queue.then(async () => {
+  async #probe(): Promise<void> {
+    if (this.#hasFilter)
+      await this.#timed("filter ping", (signal) => filterRequest(this.#connection, "SUBSCRIBER_PING", signal));
+    else await this.#timed("metadata", (signal) => askCluster(this.#connection, this.#settings.clusterId, signal));
+  }
+
+  /** Runs the task after those before it. A refusal by the node ends the subscription, any other error the connection. */
+  async #inTurn(task: () => Promise<void>): Promise<void> {
+    this.#turn = this.#turn.then(async () => {
       try {
-        if (this.isOpen && this.#wanted !== undefined) await this.#syncTo(this.#wanted);
+        if (this.isOpen) await task();
       } catch (error) {
         if (error instanceof WakuStatus) this.#refused();
-        else this.drop(asError(error));
+        else this.drop(error instanceof Error ? error : new Error(String(error)));
       }
     });
-    await this.#queue;
+    await this.#turn;
   }
 
+  /** Brings the node's view of our subscription to what is wanted. */
   async #syncTo(wanted: Topics): Promise<void> {
     for (const [pubsubTopic, topics] of byPubsubTopic(wanted, this.#subscribed)) {
       await this.#filter("SUBSCRIBE", pubsubTopic, topics);
@@ -209,7 +259,9 @@ export class WakuPeer {
   async #filter(action: FilterAction, pubsubTopic: string, topics: readonly string[]): Promise<void> {
     for (let attempt = 0; ; attempt++) {
       try {
-        return await this.#timed(`filter ${action}`, (signal) => filterRequest(this.#connection, action, signal, pubsubTopic, topics));
+        return await this.#timed(`filter ${action}`, (signal) =>
+          filterRequest(this.#connection, action, signal, pubsubTopic, topics),
+        );
       } catch (error) {
         if (!(error instanceof WakuStatus)) throw error;
         if (action === "UNSUBSCRIBE" && error.code === 404) return;
@@ -229,7 +281,12 @@ export class WakuPeer {
   }
 
   /** A request with the caller's signal. If it fails without an answer, the watchdog looks at once. */
-  async #request<T>(what: string, patience: number, caller: AbortSignal, task: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #request<T>(
+    what: string,
+    patience: number,
+    caller: AbortSignal,
+    task: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     try {
       return await withDeadline(this.#settings.requestTimeoutMs * patience, [this.#closed.signal, caller], what, task);
     } catch (error) {
@@ -239,14 +296,14 @@ export class WakuPeer {
   }
 }
 
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
-}
-
 /** The topics of `all` that `without` lacks, in requests of one pubsub topic and a size nodes accept. */
 function* byPubsubTopic(all: Topics, without: Topics): Generator<[string, string[]]> {
-  const groups = Map.groupBy([...all.keys()].filter((topic) => !without.has(topic)), (topic) => all.get(topic) as string);
+  const groups = Map.groupBy(
+    [...all.keys()].filter((topic) => !without.has(topic)),
+    (topic) => all.get(topic) as string,
+  );
   for (const [pubsubTopic, topics] of groups) {
-    for (let i = 0; i < topics.length; i += TOPICS_PER_REQUEST) yield [pubsubTopic, topics.slice(i, i + TOPICS_PER_REQUEST)];
+    for (let i = 0; i < topics.length; i += TOPICS_PER_REQUEST)
+      yield [pubsubTopic, topics.slice(i, i + TOPICS_PER_REQUEST)];
   }
 }

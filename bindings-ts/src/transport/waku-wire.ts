@@ -58,28 +58,46 @@ const MAX_SMALL_FRAME = 1024 * 1024;
 const DRAIN_MS = 2_000;
 
 /** Hands the message to the node's relay. */
-export async function lightPush(connection: Connection, pubsubTopic: string, message: WakuMessage, signal: AbortSignal): Promise<void> {
+export async function lightPush(
+  connection: Connection,
+  pubsubTopic: string,
+  message: WakuMessage,
+  signal: AbortSignal,
+): Promise<void> {
   const request = proto_lightpush.LightPushRequestV3.encode({ requestId: requestId(), pubsubTopic, message });
-  const answer = proto_lightpush.LightPushResponseV3.decode(await ask(connection, Codec.lightPush, request, MAX_SMALL_FRAME, signal));
+  const answer = proto_lightpush.LightPushResponseV3.decode(
+    await ask(connection, Codec.lightPush, request, MAX_SMALL_FRAME, signal),
+  );
   expectSuccess("publish", answer.statusCode, answer.statusDesc);
 }
 
 export type FilterAction = `${proto_filter_v2.FilterSubscribeRequest.FilterSubscribeType}`;
 
 /** `topics` and `pubsubTopic` belong to SUBSCRIBE and UNSUBSCRIBE only. */
-export async function filterRequest(connection: Connection, action: FilterAction, signal: AbortSignal, pubsubTopic?: string, topics: readonly string[] = []): Promise<void> {
+export async function filterRequest(
+  connection: Connection,
+  action: FilterAction,
+  signal: AbortSignal,
+  pubsubTopic?: string,
+  topics: readonly string[] = [],
+): Promise<void> {
   const request = proto_filter_v2.FilterSubscribeRequest.encode({
     requestId: requestId(),
     filterSubscribeType: proto_filter_v2.FilterSubscribeRequest.FilterSubscribeType[action],
     ...(pubsubTopic === undefined ? {} : { pubsubTopic }),
     contentTopics: [...topics],
   });
-  const answer = proto_filter_v2.FilterSubscribeResponse.decode(await ask(connection, Codec.filterSubscribe, request, MAX_SMALL_FRAME, signal));
+  const answer = proto_filter_v2.FilterSubscribeResponse.decode(
+    await ask(connection, Codec.filterSubscribe, request, MAX_SMALL_FRAME, signal),
+  );
   expectSuccess(`filter ${action}`, answer.statusCode, answer.statusDesc);
 }
 
 /** Hands on the messages that a node pushes on one stream. Does not throw. */
-export async function receivePushes(stream: Stream, onPush: (pubsubTopic: string, message: WakuMessage) => void): Promise<void> {
+export async function receivePushes(
+  stream: Stream,
+  onPush: (pubsubTopic: string, message: WakuMessage) => void,
+): Promise<void> {
   try {
     for await (const frame of frames(stream.source, MAX_SMALL_FRAME)) {
       const { pubsubTopic, wakuMessage } = proto_filter_v2.MessagePush.decode(frame);
@@ -123,14 +141,23 @@ export async function storeQuery(connection: Connection, query: StoreQuery, sign
   expectSuccess("store query", answer.statusCode, answer.statusDesc);
   return {
     messages: answer.messages.flatMap((entry) => (entry.message === undefined ? [] : [entry.message])),
-    cursor: answer.paginationCursor === undefined || answer.paginationCursor.length === 0 ? undefined : answer.paginationCursor,
+    cursor:
+      answer.paginationCursor === undefined || answer.paginationCursor.length === 0
+        ? undefined
+        : answer.paginationCursor,
   };
 }
 
 /** The cluster a node says it serves. */
-export async function askCluster(connection: Connection, ownCluster: number, signal: AbortSignal): Promise<number | undefined> {
+export async function askCluster(
+  connection: Connection,
+  ownCluster: number,
+  signal: AbortSignal,
+): Promise<number | undefined> {
   const request = proto_metadata.WakuMetadataRequest.encode({ clusterId: ownCluster, shards: [] });
-  return proto_metadata.WakuMetadataResponse.decode(await ask(connection, Codec.metadata, request, MAX_SMALL_FRAME, signal)).clusterId;
+  return proto_metadata.WakuMetadataResponse.decode(
+    await ask(connection, Codec.metadata, request, MAX_SMALL_FRAME, signal),
+  ).clusterId;
 }
 
 /** Answers a node's question for our cluster. A light client serves no shard. */
@@ -139,7 +166,10 @@ export async function answerCluster(stream: Stream, ownCluster: number): Promise
 }
 
 /** The other side of `ask`: one request, one answer. Does not throw. */
-export async function answer(stream: Stream, respond: (request: Uint8Array) => Uint8Array | Promise<Uint8Array>): Promise<void> {
+export async function answer(
+  stream: Stream,
+  respond: (request: Uint8Array) => Uint8Array | Promise<Uint8Array>,
+): Promise<void> {
   try {
     const requests = frames(stream.source, MAX_SMALL_FRAME);
     const first = await requests.next();
@@ -151,7 +181,13 @@ export async function answer(stream: Stream, respond: (request: Uint8Array) => U
   }
 }
 
-async function ask(connection: Connection, codec: string, request: Uint8Array, maxAnswer: number, signal: AbortSignal): Promise<Uint8Array> {
+async function ask(
+  connection: Connection,
+  codec: string,
+  request: Uint8Array,
+  maxAnswer: number,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
   const stream = await connection.newStream(codec, { signal });
   const onAbort = () => stream.abort(signal.reason instanceof Error ? signal.reason : new Error("aborted"));
   signal.addEventListener("abort", onAbort, { once: true });
@@ -243,6 +279,7 @@ function concat(chunks: readonly Uint8Array[], length: number): Uint8Array {
   return out;
 }
 
+/** Answers are matched by stream, so the id need not be long; it is sent twice with each message. */
 function requestId(): string {
-  return globalThis.crypto.getRandomValues(new Uint32Array(4)).join("-");
+  return (globalThis.crypto.getRandomValues(new Uint32Array(1))[0] as number).toString(36);
 }

@@ -57,6 +57,12 @@ const actions: Record<string, () => Promise<void>> = {
   async commit() {
     await commitForever(await SqliteStorage.open(path, { create: true }));
   },
+  async commitAndExit() {
+    const storage = await SqliteStorage.open(path, { create: true });
+    for (let number = 1; number <= Number(second); number += 1) await storage.commit(batch(number));
+    say({ committed: Number(second) });
+    process.exit();
+  },
   async commitSplit() {
     const secrets = await SqliteStorage.open(path, { create: true });
     const sink = new StorageSink(await SqliteStorage.open(second, { create: true }));

@@ -28,7 +28,7 @@ export class Conversation {
     readonly record: ConversationRecord,
     isNew: boolean,
   ) {
-    this.#awaited = awaitedBefore(isNew ? undefined : record.session);
+    this.#awaited = awaitedBefore(isNew ? undefined : record.session, this.awaitsWidely);
     this.#rowChanged = isNew;
   }
 
@@ -76,6 +76,12 @@ export class Conversation {
     return this.record.reliability!;
   }
 
+  /** Messages are missing, or lost and not given up by the peer: more hints than usual are awaited. */
+  get awaitsWidely(): boolean {
+    const { missing, lost, acknowledged } = this.stream;
+    return missing.length > 0 || (lost.at(-1) ?? 0) > acknowledged;
+  }
+
   ids(step: Step): StreamIds {
     return { crypto: step.crypto, idKey: this.stream.idKey, initiator: this.record.initiator };
   }
@@ -115,7 +121,7 @@ export class Conversation {
   save(step: Step): void {
     const { record } = this;
     if (record.session) expireSkipped(record.session, step.nowMs);
-    const hints = hintChanges(step.crypto, this.#awaited, record.session);
+    const hints = hintChanges(step.crypto, this.#awaited, record.session, this.awaitsWidely);
     step.removeHints(hints.removed);
     step.addHints(Keys.conversation(this.id), hints.added);
     this.#setTimer(step);

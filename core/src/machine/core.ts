@@ -24,9 +24,10 @@ import {
 } from "./accounts.ts";
 import { Conversation } from "./conversation.ts";
 import { askForAll, History } from "./history.ts";
-import { createInvite, forgetInvites, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
+import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
 import { cancelMessage, notePublished, publishUnsent, sendContent } from "./outgoing.ts";
 import { takeEnvelope } from "./receiving.ts";
+import { retirePrekeys } from "./prekeys.ts";
 import { Keys, lastPart } from "./records.ts";
 import { acceptRepair, markLost, requestRepair } from "./repair.ts";
 import { acceptInvite } from "./setting-up.ts";
@@ -127,10 +128,10 @@ export class Core {
 
 function* start(step: Step, history: History, rolledBack: boolean): Steps<void> {
   if (rolledBack) {
-    yield* forgetInvites(step);
     for (const { key, record } of yield* step.scan(ConversationRecordSchema, Keys.conversations)) {
       yield* markLost(step, Conversation.fromRecord(lastPart(key), record));
     }
+    yield* retirePrekeys(step);
   }
   yield* replayEvents(step);
   yield* online(step, history);

@@ -13,7 +13,8 @@ const MAX_REPAIR_INTERVAL_MS = 3600 * 1000;
 /** Asks the store for the history since the account last looked. */
 export type AskHistory = (accountId: string) => void;
 
-function wanted(conversation: Conversation): number[] {
+/** Known to exist, not arrived, not given up. */
+export function wanted(conversation: Conversation): number[] {
   const lost = new Set(conversation.stream.lost);
   return absent(conversation.stream).filter((sequence) => !lost.has(sequence));
 }
@@ -40,7 +41,8 @@ export function* pursueGap(step: Step, conversation: Conversation, askHistory: A
     stream.gapRound = 0;
     return;
   }
-  yield* reportMissing(step, conversation, missing);
+  // Others came to be missed: they get all their rounds. Who cannot supply them says so, hence this ends.
+  if (yield* reportMissing(step, conversation, missing)) stream.gapRound = 0;
   yield* showHeld(step, conversation, stream.highestKnown);
   stream.gapRound++;
   if (stream.gapRound > step.settings.repairAttempts) {
@@ -55,11 +57,18 @@ export function* pursueGap(step: Step, conversation: Conversation, askHistory: A
   stream.gapMs = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
 }
 
-function* reportMissing(step: Step, conversation: Conversation, missing: readonly number[]): Steps<void> {
+/** What was missing has arrived: the peer answers, so it is asked on, and soon: it sends only so many at once. */
+export function noteRecovery(step: Step, conversation: Conversation): void {
+  conversation.stream.gapRound = 0;
+  conversation.stream.gapMs = BigInt(step.nowMs + FIRST_REPAIR_INTERVAL_MS);
+}
+
+/** True if any was not reported before. */
+function* reportMissing(step: Step, conversation: Conversation, missing: readonly number[]): Steps<boolean> {
   const { stream } = conversation;
   const known = new Set(stream.missing);
   const fresh = missing.filter((sequence) => !known.has(sequence));
-  if (fresh.length === 0) return;
+  if (fresh.length === 0) return false;
   for (const sequence of fresh) insertSorted(stream.missing, sequence);
   const ids = conversation.ids(step);
   const value = {
@@ -67,6 +76,7 @@ function* reportMissing(step: Step, conversation: Conversation, missing: readonl
     messageIds: fresh.map((sequence) => peerId(ids, sequence)),
   };
   yield* step.event(conversation.record.accountId, conversation.id, { case: "messagesMissing", value });
+  return true;
 }
 
 export function* reportLost(step: Step, conversation: Conversation, lost: readonly number[]): Steps<void> {

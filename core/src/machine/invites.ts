@@ -9,7 +9,13 @@ import {
   InviteSchema,
 } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
-import { OpenInviteSchema, type PrekeyRecord, PrekeyRecordSchema, StateRecordSchema } from "@chatsdk/abi/records_pb";
+import {
+  OpenInviteSchema,
+  type PrekeyRecord,
+  PrekeyRecordSchema,
+  type StateRecord,
+  StateRecordSchema,
+} from "@chatsdk/abi/records_pb";
 import { IntroductionBundleSchema } from "@chatsdk/abi/wire_pb";
 import { bytesToHex } from "../bytes.ts";
 import { ChatError } from "../errors.ts";
@@ -33,6 +39,7 @@ export function* createInvite(step: Step, request: CreateInviteRequest): Steps<I
   if (validForMs > MAX_INVITE_VALIDITY_MS)
     throw new ChatError(ErrorCode.INVALID_ARGUMENT, "valid_for_ms: more than a year; give less");
   const state = yield* step.state();
+  if (state.invites.length >= MAX_INVITES) yield* forgetUsed(step, state);
   if (state.invites.length >= MAX_INVITES) {
     throw new ChatError(ErrorCode.INVALID_ARGUMENT, `account_id: ${MAX_INVITES} invites are open; revoke some`);
   }
@@ -70,6 +77,16 @@ export function* createInvite(step: Step, request: CreateInviteRequest): Steps<I
   return inviteOf(id, record);
 }
 
+/** Single-use links that were used are kept to report a second use, but not at the cost of new ones. */
+function* forgetUsed(step: Step, state: StateRecord): Steps<void> {
+  for (const { prekeyId } of [...state.invites]) {
+    const record = yield* step.get(PrekeyRecordSchema, prekeyId);
+    if (record && record.secret.length > 0 && Number(record.expiresMs) > step.nowMs) continue;
+    step.delete(prekeyId);
+    state.invites = state.invites.filter((invite) => invite.prekeyId !== prekeyId);
+  }
+}
+
 function inviteOf(inviteId: string, record: PrekeyRecord): Invite {
   const { accountId, link, expiresMs, reusable, acceptedCount } = record;
   return create(InviteSchema, { inviteId, accountId, link, expiresMs, reusable, acceptedCount });
@@ -96,16 +113,6 @@ export function* revokeInvite(step: Step, inviteId: string): Steps<void> {
       `invite_id: no invite ${JSON.stringify(inviteId)}; list the invites`,
     );
   yield* forgetPrekey(step, Keys.prekey(inviteId));
-}
-
-/**
- * After a rollback: an invite that is open in the old copy may have been used since. The store still has that set-up; taking
- * it a second time would use the keys of its session twice.
- */
-export function* forgetInvites(step: Step): Steps<void> {
-  for (const { key, record } of yield* step.scan(PrekeyRecordSchema, Keys.prekeys)) {
-    if (record.repairs === "") yield* forgetPrekey(step, key);
-  }
 }
 
 export interface UsableInvite extends DecodedInvite {

@@ -33,8 +33,9 @@ const RESEND_BATCH = 16;
  * with each repair: on a slow network many reports lack what one repair has already mended.
  */
 const IN_FLIGHT_MS = 1000;
+const MAX_IN_FLIGHT_MS = 10 * 60 * 1000;
 /** A message asked for this often and still not read is given up, or it would hold back all acknowledgements. */
-const MAX_REPAIRS = 8;
+const MAX_REPAIRS = 16;
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60 * 1000;
 
@@ -234,6 +235,11 @@ function* noteDelivered(step: Step, conversation: Conversation, sequence: number
   return true;
 }
 
+/** Twice as long after each repair, up to the maximum. */
+function inFlightMs(record: OutgoingRecord): number {
+  return Math.min(IN_FLIGHT_MS * 2 ** record.repairs, MAX_IN_FLIGHT_MS);
+}
+
 function* resendAbsent(
   step: Step,
   conversation: Conversation,
@@ -245,7 +251,7 @@ function* resendAbsent(
   for (let sequence = from; sequence <= until && count < RESEND_BATCH; sequence++) {
     if (received.has(sequence)) continue;
     const record = yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence));
-    if (!record || Number(record.lastSentMs) + IN_FLIGHT_MS * 2 ** record.repairs > step.nowMs) continue;
+    if (!record || Number(record.lastSentMs) + inFlightMs(record) > step.nowMs) continue;
     count++;
     record.repairs++;
     if (record.repairs > MAX_REPAIRS) {

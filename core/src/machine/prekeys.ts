@@ -23,6 +23,17 @@ export function* expirePrekeys(step: Step): Steps<void> {
   }
 }
 
+/**
+ * After a rollback: an old prekey may have served since, in a time nobody remembers, and the store still has the set-ups
+ * made then. Taken in again they would give the same header keys again. Open invites are closed, and a repair must be asked for anew.
+ */
+export function* retirePrekeys(step: Step): Steps<void> {
+  for (const { key, record } of yield* step.scan(PrekeyRecordSchema, Keys.prekeys)) {
+    if (record.repairs === "") yield* forgetPrekey(step, key);
+    else step.put(PrekeyRecordSchema, key, { ...record, createdMs: BigInt(step.nowMs) });
+  }
+}
+
 export interface RecoveryPrekey {
   secret: Uint8Array;
   publicKey: Uint8Array;

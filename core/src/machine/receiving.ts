@@ -48,7 +48,7 @@ function* takeUnknown(step: Step, envelope: Envelope, history: History): Steps<v
 function* takeRatchetMessage(step: Step, conversationId: string, envelope: Envelope, history: History): Steps<void> {
   const conversation = yield* Conversation.load(step, conversationId);
   const { record, session } = conversation;
-  const position = findPosition(step.crypto, session, envelope.hint);
+  const position = findPosition(step.crypto, session, envelope.hint, conversation.awaitsWidely);
   if (!position) throw new Rejected("hint: not awaited any more");
   const { plaintext, hello } = ratchetDecrypt(step.crypto, session, position, envelope, step.nowMs);
   if (hello) record.peerRecoveryPrekey = hello.recoveryPrekey;

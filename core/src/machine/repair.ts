@@ -16,11 +16,13 @@ import { decodeSds, encodeSds } from "../reliability/sds.ts";
 import { loadAccount } from "./accounts.ts";
 import type { Conversation } from "./conversation.ts";
 import { Conversation as Conversations } from "./conversation.ts";
+import { reportLost, wanted } from "./gaps.ts";
 import type { History } from "./history.ts";
 import { failAll } from "./outgoing.ts";
 import { forgetPrekey, newRecoveryPrekey, type RecoveryPrekey, storeRecoveryPrekey } from "./prekeys.ts";
 import { Keys } from "./records.ts";
 import { newStream } from "./setting-up.ts";
+import { showHeld } from "./showing.ts";
 import type { Step, Steps } from "./step.ts";
 import { sendSync } from "./synchronizing.ts";
 
@@ -32,10 +34,18 @@ import { sendSync } from "./synchronizing.ts";
 
 /** All sessions are from an old copy of the database: using them would use keys twice. */
 export function* markLost(step: Step, conversation: Conversation): Steps<void> {
-  yield* failAll(step, conversation);
+  yield* endStreams(step, conversation);
   dropSession(step, conversation);
   yield* conversation.setState(step, SessionState.LOST);
   conversation.save(step);
+}
+
+/** A session ends: what waits to be sent fails, what is held back is shown, what has not arrived is lost. */
+function* endStreams(step: Step, conversation: Conversation): Steps<void> {
+  yield* failAll(step, conversation);
+  const lost = wanted(conversation);
+  yield* showHeld(step, conversation, conversation.stream.highestKnown);
+  yield* reportLost(step, conversation, lost);
 }
 
 function dropSession(step: Step, conversation: Conversation): void {
@@ -77,7 +87,7 @@ export function* requestRepair(step: Step, conversation: Conversation): Steps<vo
     return conversation.save(step);
   }
   const account = yield* loadAccount(step, record.accountId);
-  yield* failAll(step, conversation);
+  yield* endStreams(step, conversation);
   const binding = repairBinding(step.crypto, record.sessionId, record.peerRecoveryPrekey);
   const responder = { identityKey: record.peerIdentityKey, prekey: record.peerRecoveryPrekey, binding };
   const recovery = newRecoveryPrekey(step);
@@ -106,7 +116,8 @@ const REPAIR_RESEND_MS = 6 * 3600 * 1000;
 export function publishRepair(step: Step, conversation: Conversation): void {
   const { record } = conversation;
   step.publish(`r/${conversation.id}`, record.peerAddress, record.repairEnvelope, Priority.REPAIR);
-  conversation.stream.resendMs = BigInt(step.nowMs + REPAIR_RESEND_MS);
+  const next = step.nowMs + REPAIR_RESEND_MS;
+  conversation.stream.resendMs = next < Number(record.repairMs) + step.settings.messageTtlMs ? BigInt(next) : 0n;
 }
 
 /** Puts a new session in the place of the old one. Message ids and sequences begin anew; the Lamport clock goes on. */
@@ -156,6 +167,7 @@ function verifyRepair(
     throw new Rejected("repair: by another identity");
   if (!sameApplication(acceptance.hello.deliveryAddress, account.deliveryAddress))
     throw new Rejected("hello.delivery_address: of another application");
+  if (acceptance.hello.createdMs < prekey.createdMs) throw new Rejected("repair: asked for before our keys were made");
   const ids = { crypto: step.crypto, idKey: acceptance.messageIdKey, initiator: false };
   decodeSds(ids, newStream(acceptance.messageIdKey), unpad(acceptance.plaintext));
   return acceptance;
@@ -167,7 +179,8 @@ export function* takeRepair(step: Step, prekeyKey: string, handshake: InboxHands
   if (!prekey) throw new Rejected("repair: the prekey is gone");
   const conversation = yield* Conversations.load(step, prekey.repairs);
   const { record } = conversation;
-  if (record.pendingRepair.length > 0) throw new Rejected("repair: one is pending");
+  const encoded = encode(InboxHandshakeSchema, handshake);
+  if (equalBytes(record.pendingRepair, encoded)) throw new Rejected("repair: waits for consent");
   if (
     record.repairMs !== 0n &&
     Number(record.repairMs) + step.settings.repairIntervalMs > step.nowMs &&
@@ -177,7 +190,7 @@ export function* takeRepair(step: Step, prekeyKey: string, handshake: InboxHands
   }
   const account = yield* loadAccount(step, record.accountId);
   verifyRepair(step, account, prekey, conversation, handshake, new Uint8Array(32));
-  record.pendingRepair = encode(InboxHandshakeSchema, handshake);
+  record.pendingRepair = encoded;
   record.repairMs = BigInt(step.nowMs);
   yield* conversation.setState(step, SessionState.REPAIR_REQUESTED);
   conversation.save(step);
@@ -195,14 +208,17 @@ export function* acceptRepair(step: Step, conversation: Conversation, history: H
   const recovery = newRecoveryPrekey(step);
   const handshake = decodeHandshake(record.pendingRepair);
   const acceptance = verifyRepair(step, account, prekey, conversation, handshake, recovery.publicKey);
-  yield* failAll(step, conversation);
+  yield* endStreams(step, conversation);
   yield* install(step, conversation, { ...acceptance, initiator: false }, recovery);
   const { hello } = acceptance;
   record.suite = hello.suite;
   record.peerAddress = hello.deliveryAddress;
   record.peerRecoveryPrekey = hello.recoveryPrekey;
+  record.repairMs = BigInt(step.nowMs);
   yield* conversation.setState(step, SessionState.ESTABLISHED);
   sendSync(step, conversation, { requestAcknowledgement: true }, Priority.MESSAGE);
+  // Until the peer answers: it cannot send before it knows, and we do not understand its request any more.
+  conversation.stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
   conversation.save(step);
-  history.ask(record.accountId, Number(hello.createdMs));
+  history.ask(record.accountId, Math.max(Number(hello.createdMs), Number(prekey.createdMs)));
 }

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type AcceptInviteRequest, type SentMessage, SentMessageSchema, SessionState } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import {
+  AccountRecordSchema,
   ConversationRecordSchema,
   type PrekeyRecord,
   PrekeyRecordSchema,
@@ -42,8 +43,10 @@ export function* acceptInvite(step: Step, request: AcceptInviteRequest): Steps<S
   const { crypto } = step;
   const invite = usableInvite(step, request.link);
   const { bundle } = invite;
-  if (equalBytes(bundle.identityKey, crypto.ed25519PublicKey(account.identitySeed))) {
-    throw new ChatError(ErrorCode.INVITE_OWN, "link: made by this account; accept it with another");
+  // Both sides of a conversation have the same id: one database cannot hold both.
+  for (const { record } of yield* step.scan(AccountRecordSchema, Keys.accounts)) {
+    if (equalBytes(bundle.identityKey, crypto.ed25519PublicKey(record.identitySeed)))
+      throw new ChatError(ErrorCode.INVITE_OWN, "link: made by an account of this database; accept it in another");
   }
   for (const { key, record } of yield* step.scan(ConversationRecordSchema, Keys.conversations)) {
     if (record.accountId === request.accountId && equalBytes(record.linkHash, invite.hash)) {
@@ -125,7 +128,7 @@ export function* takeHandshake(
   const recovery = newRecoveryPrekey(step);
   const acceptance = accept(
     step.crypto,
-    { ...prekey, identitySeed: account.identitySeed },
+    { ...prekey, suites: prekey.suites & allowedSuites(step), identitySeed: account.identitySeed },
     recovery.publicKey,
     handshake,
     step.nowMs,
@@ -142,6 +145,7 @@ export function* takeHandshake(
 
   const { hello, sessionId } = acceptance;
   const id = bytesToHex(sessionId);
+  if (yield* step.get(ConversationRecordSchema, Keys.conversation(id))) throw new Rejected("handshake: from ourselves");
   const { accountId } = prekey;
   const recoveryPrekeyId = storeRecoveryPrekey(
     step,
@@ -155,6 +159,11 @@ export function* takeHandshake(
   conversation.save(step);
   // Messages that overtook the set-up found no session: the store has them. None is older than the invite, whatever the peer says.
   askFrom(accountId, Math.max(Number(hello.createdMs), Number(prekey.createdMs)) - OVERTAKEN_MS);
+}
+
+/** The settings may have changed since the link was made. */
+function allowedSuites(step: Step): number {
+  return suiteBits(step.settings.minimumSuite, step.settings.maximumSuite);
 }
 
 /** A repair may not weaken the session: its suite or a better one. */

@@ -248,7 +248,12 @@ export class Step {
 
   // Finishing.
 
-  /** The time of the next timer, if this step moved any; `undefined` if not. */
+  /** Tells the host the next wake time even if no timer was moved: its own timer has fired, perhaps a little early. */
+  rearm(): void {
+    this.#timersChanged = true;
+  }
+
+  /** Releases the time of the next timer, if this step moved any. */
   *nextWake(): Steps<void> {
     if (!this.#timersChanged) return;
     const [first] = yield* this.scan(StateRecordSchema, Keys.timers, 1);

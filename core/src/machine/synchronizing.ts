@@ -27,6 +27,9 @@ export function sendSync(
   stream.lastAckMs = BigInt(step.nowMs);
 }
 
+/** What a peer asks for may come so many times as often: an honest one asks seldom, another shall not command our traffic. */
+const URGENT = 4;
+
 /**
  * An acknowledgement waits for a message to ride on: briefly after a quiet time, so that ticks appear quickly, else up to
  * the interval, so that a chat does not double its traffic.
@@ -35,7 +38,8 @@ export function scheduleAcknowledgement(step: Step, conversation: Conversation, 
   const { stream } = conversation;
   const { ackDelayMs, ackIntervalMs } = step.settings;
   const soon = step.nowMs + Math.round(ackDelayMs * (1 + 0.5 * step.entropy.fraction()));
-  const due = urgent ? soon : Math.max(soon, Number(stream.lastAckMs) + ackIntervalMs);
+  const pause = urgent ? Math.round(ackIntervalMs / URGENT) : ackIntervalMs;
+  const due = Math.max(soon, Number(stream.lastAckMs) + pause);
   if (stream.ackDueMs === 0n || BigInt(due) < stream.ackDueMs) stream.ackDueMs = BigInt(due);
 }
 

@@ -1,7 +1,7 @@
 import { noteAbandoned, noteArrival, noteExistence } from "../reliability/incoming-stream.ts";
 import { decodeSds, witness } from "../reliability/sds.ts";
 import type { Conversation } from "./conversation.ts";
-import { type AskHistory, reportLost, watchGap } from "./gaps.ts";
+import { type AskHistory, noteRecovery, reportLost, watchGap } from "./gaps.ts";
 import { notePeerReport } from "./outgoing.ts";
 import { checkPayload, showInOrder, showSettled } from "./showing.ts";
 import type { Step, Steps } from "./step.ts";
@@ -32,6 +32,7 @@ export function* takeSds(
         recovered: arrival === "recovered",
       });
     }
+    if (arrival === "recovered") noteRecovery(step, conversation);
     scheduleAcknowledgement(step, conversation, arrival === "duplicate" || sds.acknowledgementRequested);
   } else if (sds.acknowledgementRequested) {
     scheduleAcknowledgement(step, conversation, true);

@@ -21,6 +21,7 @@ const BATCH = 64;
 
 /** Serves the timers that are due. */
 export function* wake(step: Step, history: History): Steps<void> {
+  step.rearm();
   for (const { key } of yield* step.scan(StateRecordSchema, Keys.timers, BATCH)) {
     const [, due, name] = key.split("/") as [string, string, string];
     if (Number(due) > step.nowMs) return;

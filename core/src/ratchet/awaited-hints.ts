@@ -15,10 +15,10 @@ interface AwaitedChain {
   position(index: number): Position;
 }
 
-function awaitedChains(session: Session): AwaitedChain[] {
+function awaitedChains(session: Session, wide: boolean): AwaitedChain[] {
   const chains: AwaitedChain[] = [];
   if (session.receiving) {
-    const numbers = awaitedNumbers(session.receiving.next);
+    const numbers = awaitedNumbers(session.receiving.next, wide);
     chains.push({
       headerKey: session.receiving.headerKey,
       numbers,
@@ -26,7 +26,7 @@ function awaitedChains(session: Session): AwaitedChain[] {
     });
   }
   if (session.nextReceivingHeaderKey.length > 0) {
-    const numbers = awaitedNumbers(0);
+    const numbers = awaitedNumbers(0, wide);
     chains.push({
       headerKey: session.nextReceivingHeaderKey,
       numbers,
@@ -44,8 +44,8 @@ function awaitedChains(session: Session): AwaitedChain[] {
 }
 
 /** The message that carries this hint, if the session awaits one. */
-export function findPosition(crypto: Crypto, session: Session, hint: Uint8Array): Position | undefined {
-  for (const chain of awaitedChains(session)) {
+export function findPosition(crypto: Crypto, session: Session, hint: Uint8Array, wide = false): Position | undefined {
+  for (const chain of awaitedChains(session, wide)) {
     const source = new HintSource(crypto, chain.headerKey);
     const index = chain.numbers.findIndex((number) => equalBytes(source.hint(number), hint));
     if (index >= 0) return chain.position(index);
@@ -54,9 +54,9 @@ export function findPosition(crypto: Crypto, session: Session, hint: Uint8Array)
 }
 
 /** Every awaited message, named so that two states of a session can be compared without calculating any hint. */
-function awaited(session: Session): Map<string, { headerKey: Uint8Array; number: number }> {
+function awaited(session: Session, wide: boolean): Map<string, { headerKey: Uint8Array; number: number }> {
   const all = new Map<string, { headerKey: Uint8Array; number: number }>();
-  for (const { headerKey, numbers } of awaitedChains(session)) {
+  for (const { headerKey, numbers } of awaitedChains(session, wide)) {
     const chain = bytesToHex(headerKey.subarray(32, 48));
     for (const number of numbers) all.set(`${chain}/${number}`, { headerKey, number });
   }
@@ -66,8 +66,8 @@ function awaited(session: Session): Map<string, { headerKey: Uint8Array; number:
 /** A session before a step, to find out which hints the step made awaited or not. */
 export type AwaitedBefore = ReadonlyMap<string, { headerKey: Uint8Array; number: number }>;
 
-export function awaitedBefore(session: Session | undefined): AwaitedBefore {
-  return session ? awaited(session) : new Map();
+export function awaitedBefore(session: Session | undefined, wide: boolean): AwaitedBefore {
+  return session ? awaited(session, wide) : new Map();
 }
 
 /** Hints (8 bytes each) that became awaited and that are awaited no more. */
@@ -75,8 +75,9 @@ export function hintChanges(
   crypto: Crypto,
   before: AwaitedBefore,
   session: Session | undefined,
+  wide: boolean,
 ): { added: Uint8Array[]; removed: Uint8Array[] } {
-  const after = awaitedBefore(session);
+  const after = awaitedBefore(session, wide);
   const sources = new Map<string, HintSource>();
   const hints = (wanted: AwaitedBefore, other: AwaitedBefore): Uint8Array[] => {
     const result: Uint8Array[] = [];

@@ -1,4 +1,5 @@
 import { concatBytes, readUint32, uint32Bytes } from "../bytes.ts";
+import { checkLength } from "../codec.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import { Rejected } from "../errors.ts";
 
@@ -47,6 +48,8 @@ export function openHeader(
 ): Header {
   const plain = crypto.aeadOpen(headerKey.subarray(0, 32), nonce(HEADER, messageNumber), sealed, associatedData);
   if (!plain) throw new Rejected("header: does not verify");
+  // A peer that lies can seal a shorter one.
+  checkLength(plain, PLAIN_LENGTH, "header");
   const header = {
     ratchetKey: plain.slice(0, 32),
     previousChainLength: readUint32(plain, 32),

@@ -47,10 +47,11 @@ export class HintSource {
 
 /**
  * Message numbers awaited in a chain whose next number is `next`: a window that grows with the chain (a short exchange
- * stays cheap, a stream may be reordered by up to 32), and the next three beacons.
+ * stays cheap, a stream may be reordered by up to 32), and the next three beacons. While messages are missing the window is
+ * `wide`: the beginning of a chain may have gone into repairs that were lost as well.
  */
-export function awaitedNumbers(next: number): number[] {
-  const ahead = Math.min(Math.max(2 * next, 4), 32);
+export function awaitedNumbers(next: number, wide = false): number[] {
+  const ahead = wide ? BEACON_INTERVAL : Math.min(Math.max(2 * next, 4), 32);
   const end = Math.ceil((next + ahead) / 8) * 8;
   const numbers: number[] = [];
   for (let number = next; number < end; number++) numbers.push(number);

@@ -28,7 +28,7 @@ export class SqliteSecrets implements SecretStore {
   // The rest belongs to a transaction of the storage.
 
   put(key: string, value: Uint8Array): void {
-    // Not REPLACE, which deletes the old row and with it its tags.
+    // Not REPLACE: it deletes the old row, and a setting decides whether the trigger then takes the tags.
     this.#connection.run("INSERT INTO records (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value);
   }
 

@@ -1,0 +1,121 @@
+import { DeliveryStatus, SessionState } from "@chatsdk/abi/api_pb";
+import { describe, expect, test } from "vitest";
+import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
+import { pair, Person } from "../src/people.ts";
+import { CALM, World } from "../src/world.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+/** Bare synchronization messages one person has published since a time. */
+function syncsBy(person: Person, sinceMs = 0): number {
+  return person.world.published.filter(
+    ({ from, publishId, atMs }) => from === person.machine.name && publishId.startsWith("s/") && atMs >= sinceMs,
+  ).length;
+}
+
+describe("acknowledgements", () => {
+  test("F4 a listener acknowledges a stream once an interval, however fast it is", () => {
+    const world = new World(21);
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    const start = world.nowMs;
+    for (let i = 0; i < 1200; i++) {
+      alice.send(conversationId, `${i}`);
+      world.run(500);
+    }
+    expect(syncsBy(bob, start)).toBeGreaterThan(0);
+    expect(syncsBy(bob, start)).toBeLessThanOrEqual((world.nowMs - start) / MINUTE + 1);
+    world.run(2 * MINUTE);
+    expect(new Set(alice.withStatus(DeliveryStatus.DELIVERED)).size).toBe(1201);
+  });
+
+  test("F4 between two people who talk, each sends one bare acknowledgement an interval at most", () => {
+    const world = new World(22);
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    const start = world.nowMs;
+    for (let i = 0; i < 100; i++) {
+      (i % 2 ? alice : bob).send(conversationId, `${i}`);
+      world.run(10_000);
+    }
+    world.run(2 * MINUTE);
+    for (const person of [alice, bob])
+      expect(syncsBy(person, start)).toBeLessThanOrEqual((world.nowMs - start) / MINUTE + 1);
+    expect(alice.withStatus(DeliveryStatus.DELIVERED).length).toBe(51);
+    expect(bob.withStatus(DeliveryStatus.DELIVERED).length).toBe(50);
+  });
+
+  test("F4 two honest peers with nothing to say fall silent: no acknowledgement answers an acknowledgement", () => {
+    const world = new World(23);
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    alice.send(conversationId, "one");
+    bob.send(conversationId, "two");
+    world.run(5 * MINUTE);
+    const published = world.published.length;
+    world.run(30 * 24 * HOUR);
+    expect(world.published.length).toBe(published);
+  });
+
+  test("F4 the two fall silent after a storm as well", () => {
+    const world = new World(24);
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    world.weather = { loss: 0.5, duplication: 0.3, reorder: 20, delayMs: 3000, store: false };
+    for (let i = 0; i < 60; i++) {
+      (i % 3 ? alice : bob).send(conversationId, `${i}`);
+      world.run(1000);
+    }
+    world.run(6 * HOUR);
+    const published = world.published.length;
+    world.run(30 * 24 * HOUR);
+    expect(world.published.length).toBe(published);
+    expect(new Set(alice.withStatus(DeliveryStatus.DELIVERED)).size).toBe(41);
+    expect(new Set(bob.withStatus(DeliveryStatus.DELIVERED)).size).toBe(20);
+  });
+
+  test("F4 the loss of the very first acknowledgement is made good without the peer's user", () => {
+    const world = new World(25);
+    const bob = new Person(world, "bob", {}, nodeCrypto);
+    const alice = new Person(world, "alice", {}, nodeCrypto);
+    world.weather = { ...CALM, store: false };
+    world.censor = ({ from }) => from === "bob";
+    alice.accept(bob.invite(), "anybody there?");
+    world.run(2 * MINUTE);
+    world.censor = () => false;
+    expect(bob.texts).toEqual(["anybody there?"]);
+    expect(alice.withStatus(DeliveryStatus.DELIVERED)).toEqual([]);
+    world.run(HOUR);
+    expect(alice.withStatus(DeliveryStatus.DELIVERED).length).toBe(1);
+    expect(alice.eventsOf("sessionStateChanged").at(-1)!.sessionState).toBe(SessionState.ESTABLISHED);
+  });
+
+  test("F4 the set-up itself is sent again until it arrives", () => {
+    const world = new World(26);
+    const bob = new Person(world, "bob", {}, nodeCrypto);
+    const alice = new Person(world, "alice", {}, nodeCrypto);
+    world.weather = { ...CALM, store: false };
+    world.censor = ({ from }) => from === "alice";
+    const id = alice.accept(bob.invite(), "first");
+    for (let i = 0; i < 40; i++) alice.send(id, `${i}`);
+    world.run(10 * MINUTE);
+    world.censor = () => false;
+    world.run(3 * HOUR);
+    expect(bob.texts.toSorted()).toEqual(["first", ...Array.from({ length: 40 }, (_, i) => `${i}`)].toSorted());
+    expect(new Set(alice.withStatus(DeliveryStatus.DELIVERED)).size).toBe(41);
+  });
+
+  test("F4 a message no node takes is published again until one does, and says sent only then", () => {
+    const world = new World(27);
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    world.refuse = ({ from }) => from === "alice";
+    const id = alice.send(conversationId, "patience");
+    world.run(10 * MINUTE);
+    expect(alice.withStatus(DeliveryStatus.SENT)).not.toContain(id);
+    const attempts = world.published.filter(({ publishId }) => publishId.startsWith("m/") && publishId.endsWith("/2"));
+    expect(attempts.length).toBeGreaterThan(5);
+    expect(attempts.length).toBeLessThan(30);
+    expect(new Set(attempts.map(({ payload }) => Buffer.from(payload).toString("hex"))).size).toBe(1);
+    world.refuse = () => false;
+    world.run(2 * MINUTE);
+    expect(alice.withStatus(DeliveryStatus.SENT)).toContain(id);
+    expect(bob.texts.at(-1)).toBe("patience");
+  });
+});
