@@ -10,7 +10,9 @@ const fresh = mkdtempSync(join(tmpdir(), "generated-"));
 try {
   run("buf", ["lint"]);
   run("buf", ["generate", "--output", fresh]);
-  const [committed, made] = [join(abi, "gen"), join(fresh, "gen")].map((folder) => Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), "utf8")])));
+  const [committed, made] = [join(abi, "gen"), join(fresh, "gen")].map((folder) =>
+    Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), "utf8")])),
+  );
   const names = new Set([...Object.keys(committed), ...Object.keys(made)]);
   const different = [...names].filter((name) => committed[name] !== made[name]);
   if (different.length > 0) {

@@ -12,7 +12,11 @@ const skipped = new Set(["node_modules", "dist", ".cache", ".git"]);
 
 function run(command, args, { cwd = root, env = {} } = {}) {
   const path = `${join(root, "node_modules", ".bin")}${delimiter}${process.env.PATH}`;
-  const result = spawnSync(command, args, { cwd, stdio: ["ignore", 2, 2], env: { ...process.env, PATH: path, ...env } });
+  const result = spawnSync(command, args, {
+    cwd,
+    stdio: ["ignore", 2, 2],
+    env: { ...process.env, PATH: path, ...env },
+  });
   if (result.error) throw new Error(`${command}: ${result.error.message}`);
   if (result.status !== 0) throw new Error(`${command} ${args.join(" ")}: exit status ${result.status}`);
 }
@@ -29,14 +33,21 @@ function filesUnder(path) {
 
 function hashOf(paths) {
   const hash = createHash("sha256");
-  for (const path of paths.flatMap(filesUnder)) hash.update(`${path}\0`).update(readFileSync(join(root, path))).update("\0");
+  for (const path of paths.flatMap(filesUnder))
+    hash
+      .update(`${path}\0`)
+      .update(readFileSync(join(root, path)))
+      .update("\0");
   return hash.digest("hex");
 }
 
 function step(name, { inputs, outputs, make }) {
   const stamp = join(cache, "stamps", name);
   const hash = hashOf(inputs);
-  const made = existsSync(stamp) && readFileSync(stamp, "utf8") === hash && outputs.every((output) => existsSync(join(root, output)));
+  const made =
+    existsSync(stamp) &&
+    readFileSync(stamp, "utf8") === hash &&
+    outputs.every((output) => existsSync(join(root, output)));
   if (made) return;
   const start = Date.now();
   process.stderr.write(`setup: ${name} ...\n`);
@@ -46,9 +57,16 @@ function step(name, { inputs, outputs, make }) {
   process.stderr.write(`setup: ${name} done in ${Math.round((Date.now() - start) / 1000)} s\n`);
 }
 
-const manifests = ["package.json", "package-lock.json", "abi/package.json", "core/package.json", "bindings-ts/package.json", "conformance/package.json", "bench/package.json", "examples"].flatMap(
-  (path) => (path === "examples" ? filesUnder(path).filter((file) => file.endsWith("package.json")) : [path]),
-);
+const manifests = [
+  "package.json",
+  "package-lock.json",
+  "abi/package.json",
+  "core/package.json",
+  "bindings-ts/package.json",
+  "conformance/package.json",
+  "bench/package.json",
+  "examples",
+].flatMap((path) => (path === "examples" ? filesUnder(path).filter((file) => file.endsWith("package.json")) : [path]));
 
 step("npm packages", {
   inputs: manifests,
@@ -59,11 +77,23 @@ step("npm packages", {
 step("service node", {
   inputs: ["waku-node"],
   outputs: [".cache/bin/waku-node"],
-  make: () => run("go", ["build", "-trimpath", "-tags", "gowaku_no_rln", "-o", join(cache, "bin", "waku-node"), "."], { cwd: join(root, "waku-node") }),
+  make: () =>
+    run("go", ["build", "-trimpath", "-tags", "gowaku_no_rln", "-o", join(cache, "bin", "waku-node"), "."], {
+      cwd: join(root, "waku-node"),
+    }),
 });
 
 step("compiled packages", {
-  inputs: ["tsconfig.json", "abi/gen", "abi/tsconfig.json", "core/src", "core/tsconfig.json", "bindings-ts/src", "bindings-ts/tsconfig.json", "node_modules/typescript/package.json"],
+  inputs: [
+    "tsconfig.json",
+    "abi/gen",
+    "abi/tsconfig.json",
+    "core/src",
+    "core/tsconfig.json",
+    "bindings-ts/src",
+    "bindings-ts/tsconfig.json",
+    "node_modules/typescript/package.json",
+  ],
   outputs: ["abi/dist/host_pb.js", "core/dist/index.js", "bindings-ts/dist/index.js"],
   make: () => run("tsc", ["-b", "abi", "core", "bindings-ts"]),
 });

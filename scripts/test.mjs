@@ -29,7 +29,17 @@ function check(command, args, cwd) {
 
 function vitest(project) {
   const report = join(reports, `${project}.json`);
-  const ok = run("vitest", ["run", "--project", project, "--reporter", "default", "--reporter", "json", "--outputFile.json", report]);
+  const ok = run("vitest", [
+    "run",
+    "--project",
+    project,
+    "--reporter",
+    "default",
+    "--reporter",
+    "json",
+    "--outputFile.json",
+    report,
+  ]);
   try {
     const { numPassedTests, numFailedTests, numTotalTests } = JSON.parse(readFileSync(report, "utf8"));
     passed += numPassedTests;
@@ -44,7 +54,15 @@ function vitest(project) {
 
 check("node", ["scripts/setup.mjs"]);
 check("biome", ["ci", "--error-on-warnings"]);
-check("depcruise", ["abi/gen", "core/src", "bindings-ts/src", "conformance/src", "bench/src", "--config", ".dependency-cruiser.cjs"]);
+check("depcruise", [
+  "abi/gen",
+  "core/src",
+  "bindings-ts/src",
+  "conformance/src",
+  "bench/src",
+  "--config",
+  ".dependency-cruiser.cjs",
+]);
 check("knip", []);
 check("tsc", ["-p", "tsconfig.tests.json"]);
 check("node", ["scripts/generated.mjs"]);

@@ -52,12 +52,35 @@ export function sizes(): string {
     if (suite === 2) {
       const messageId = bob.send(id, "x".repeat(200));
       note("message, 200 characters");
-      content(alice, id, BasicTag.reply, toBinary(ReplySchema, create(ReplySchema, { messageId, text: "x".repeat(100) })));
+      content(
+        alice,
+        id,
+        BasicTag.reply,
+        toBinary(ReplySchema, create(ReplySchema, { messageId, text: "x".repeat(100) })),
+      );
       note("reply, 100 characters");
-      content(alice, id, BasicTag.reaction, toBinary(ReactionSchema, create(ReactionSchema, { messageId, reaction: "👍" })));
+      content(
+        alice,
+        id,
+        BasicTag.reaction,
+        toBinary(ReactionSchema, create(ReactionSchema, { messageId, reaction: "👍" })),
+      );
       note("reaction");
-      const file = { url: "https://files.example/".padEnd(80, "x"), mediaType: "image/jpeg", size: 1_000_000n, digest: new Uint8Array(32), key: new Uint8Array(32), nonce: new Uint8Array(12), name: "photo.jpg" };
-      content(alice, id, BasicTag.attachmentReference, toBinary(AttachmentReferenceSchema, create(AttachmentReferenceSchema, file)));
+      const file = {
+        url: "https://files.example/".padEnd(80, "x"),
+        mediaType: "image/jpeg",
+        size: 1_000_000n,
+        digest: new Uint8Array(32),
+        key: new Uint8Array(32),
+        nonce: new Uint8Array(12),
+        name: "photo.jpg",
+      };
+      content(
+        alice,
+        id,
+        BasicTag.attachmentReference,
+        toBinary(AttachmentReferenceSchema, create(AttachmentReferenceSchema, file)),
+      );
       note("attachment reference");
       content(alice, id, BasicTag.text, toBinary(TextSchema, create(TextSchema, { text: "x".repeat(1000) })));
       note("message, 1,000 characters");
@@ -66,6 +89,16 @@ export function sizes(): string {
       if (world.published.length > before) note("acknowledgement on its own");
     }
   }
-  rows.push(["", "invite link (characters)", new Person(new World(), "carol", {}, nodeCrypto).invite().length, "", "", ""]);
-  return table(["suite", "what", "envelope", "WakuMessage", "with RLN proof", "Mbps at 10,000 users, 4 a minute"], rows);
+  rows.push([
+    "",
+    "invite link (characters)",
+    new Person(new World(), "carol", {}, nodeCrypto).invite().length,
+    "",
+    "",
+    "",
+  ]);
+  return table(
+    ["suite", "what", "envelope", "WakuMessage", "with RLN proof", "Mbps at 10,000 users, 4 a minute"],
+    rows,
+  );
 }

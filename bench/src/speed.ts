@@ -25,7 +25,11 @@ class Duo {
   }
 
   invite(): string {
-    return this.bob.call(this.nowMs, { case: "createInvite", value: { accountId: this.bobAccount, reusable: true } }, "invite").link;
+    return this.bob.call(
+      this.nowMs,
+      { case: "createInvite", value: { accountId: this.bobAccount, reusable: true } },
+      "invite",
+    ).link;
   }
 
   accept(link: string): { envelope: Uint8Array; conversationId: string } {
@@ -37,7 +41,12 @@ class Duo {
 
   send(machine: Machine, conversationId: string): Uint8Array {
     const effects: Effect[] = [];
-    machine.call(++this.nowMs, { case: "sendMessage", value: { conversationId, content: MESSAGE } }, "sentMessage", effects);
+    machine.call(
+      ++this.nowMs,
+      { case: "sendMessage", value: { conversationId, content: MESSAGE } },
+      "sentMessage",
+      effects,
+    );
     return published(effects);
   }
 
@@ -107,12 +116,27 @@ function exchange(crypto: Crypto, suite: number): Omit<Speeds, "initiate" | "res
 
 export function speed(): string {
   const rows: (string | number)[][] = [];
-  for (const [name, crypto] of [["noble", nobleCrypto], ["node:crypto", nodeCrypto]] as const) {
+  for (const [name, crypto] of [
+    ["noble", nobleCrypto],
+    ["node:crypto", nodeCrypto],
+  ] as const) {
     for (const suite of [1, 2]) {
       const speeds = measure(crypto, suite);
-      rows.push([name, suite, ...[speeds.initiate, speeds.respond, speeds.pingPong, speeds.streamOut, speeds.streamIn].map(Math.round)]);
+      rows.push([
+        name,
+        suite,
+        ...[speeds.initiate, speeds.respond, speeds.pingPong, speeds.streamOut, speeds.streamIn].map(Math.round),
+      ]);
     }
   }
-  const head = ["primitives", "suite", "set-up, initiator", "set-up, responder", "ping-pong", "stream, sending", "stream, receiving"];
+  const head = [
+    "primitives",
+    "suite",
+    "set-up, initiator",
+    "set-up, responder",
+    "ping-pong",
+    "stream, sending",
+    "stream, receiving",
+  ];
   return table(head, rows);
 }

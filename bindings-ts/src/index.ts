@@ -6,7 +6,13 @@
  */
 export { ErrorCode } from "@chatsdk/abi/errors_pb";
 export { ChatError, type Crypto, nobleCrypto } from "@chatsdk/core";
-export { ChatClient, type CallOptions, type ClientParts, type PageOptions, type ProtocolSettings } from "./client/chat-client.ts";
+export {
+  ChatClient,
+  type CallOptions,
+  type ClientParts,
+  type PageOptions,
+  type ProtocolSettings,
+} from "./client/chat-client.ts";
 export { type Clock, systemClock } from "./client/clock.ts";
 export {
   AttachmentReference,
@@ -39,6 +45,14 @@ export { MemoryStorage } from "./storage/memory-storage.ts";
 export { FileRollbackAnchor, type FileRollbackAnchorOptions, type RollbackAnchor } from "./storage/rollback-anchor.ts";
 export { type MessageSink, SplitStorage, type SplitStorageOptions } from "./storage/split-storage.ts";
 export { SqliteStorage, type SqliteStorageOptions } from "./storage/sqlite-storage.ts";
-export type { MessageRow, MessageStore, PageRequest, Position, SearchOptions, SecretStore, Storage } from "./storage/storage.ts";
+export type {
+  MessageRow,
+  MessageStore,
+  PageRequest,
+  Position,
+  SearchOptions,
+  SecretStore,
+  Storage,
+} from "./storage/storage.ts";
 export type { HistoryRequest, ReceivedMessage, Transport, TransportListener } from "./transport/transport.ts";
 export { WakuTransport, type WakuTransportOptions } from "./transport/waku-transport.ts";

@@ -111,7 +111,9 @@ describe("FileRollbackAnchor", () => {
     await atHome.write(ID, 1n);
     await atHome.close();
     expect(readdirSync(join(folder, "home", ".local", "state", "chatsdk"))).toEqual([`${ID}.generation`]);
-    expect(() => new FileRollbackAnchor({ folder: "relative" })).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_ARGUMENT }));
+    expect(() => new FileRollbackAnchor({ folder: "relative" })).toThrow(
+      expect.objectContaining({ code: ErrorCode.INVALID_ARGUMENT }),
+    );
   });
 
   test("F7 a crash in a write leaves the old number", async () => {

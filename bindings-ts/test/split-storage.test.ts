@@ -23,7 +23,10 @@ storageSuite("SplitStorage on two files", async () => {
   const own = mkdtempSync(join(tmpdir(), "chatsdk-split-"));
   const open = async () => {
     const secrets = await SqliteStorage.open(join(own, "secrets.db"), { create: true, maximumBytes: 8 * 1024 * 1024 });
-    return await SplitStorage.open(secrets, new StorageSink(await SqliteStorage.open(join(own, "messages.db"), { create: true })));
+    return await SplitStorage.open(
+      secrets,
+      new StorageSink(await SqliteStorage.open(join(own, "messages.db"), { create: true })),
+    );
   };
   let storage = await open();
   return {
@@ -59,27 +62,30 @@ class FaultySink extends StorageSink {
 }
 
 describe("SplitStorage: crashes and outages", () => {
-  test.each(["refuses", "dies after applying"] as const)("F6 F7 the sink %s, then the process ends: the next start makes it good", async (fault) => {
-    const messages = new MemoryStorage();
-    const sink = new FaultySink(messages);
-    const errors: unknown[] = [];
-    const secrets = await SqliteStorage.open(join(folder, "secrets.db"), { create: true });
-    const storage = await SplitStorage.open(secrets, sink, { onSinkError: (error) => errors.push(error) });
-    await storage.commit(batch(1));
-    sink.fault = fault;
-    await storage.commit(batch(2));
-    expect(errors).toHaveLength(1);
-    expect(new TextDecoder().decode(await storage.secrets.get("series/state"))).toBe("2");
-    // As a crash would: nothing is closed but the file.
-    await secrets.close();
+  test.each(["refuses", "dies after applying"] as const)(
+    "F6 F7 the sink %s, then the process ends: the next start makes it good",
+    async (fault) => {
+      const messages = new MemoryStorage();
+      const sink = new FaultySink(messages);
+      const errors: unknown[] = [];
+      const secrets = await SqliteStorage.open(join(folder, "secrets.db"), { create: true });
+      const storage = await SplitStorage.open(secrets, sink, { onSinkError: (error) => errors.push(error) });
+      await storage.commit(batch(1));
+      sink.fault = fault;
+      await storage.commit(batch(2));
+      expect(errors).toHaveLength(1);
+      expect(new TextDecoder().decode(await storage.secrets.get("series/state"))).toBe("2");
+      // As a crash would: nothing is closed but the file.
+      await secrets.close();
 
-    const sinkAfter = new FaultySink(messages);
-    const again = await SplitStorage.open(await SqliteStorage.open(join(folder, "secrets.db")), sinkAfter);
-    expect(await wholeBatches(again)).toBe(2);
-    await again.commit(batch(3));
-    expect(await sinkAfter.lastBatch()).toBe(3n);
-    await again.close();
-  });
+      const sinkAfter = new FaultySink(messages);
+      const again = await SplitStorage.open(await SqliteStorage.open(join(folder, "secrets.db")), sinkAfter);
+      expect(await wholeBatches(again)).toBe(2);
+      await again.commit(batch(3));
+      expect(await sinkAfter.lastBatch()).toBe(3n);
+      await again.close();
+    },
+  );
 
   test("F6 F7 killed 10 times in the middle of commits: both stores agree", { timeout: 180_000 }, async () => {
     const paths = [join(folder, "secrets.db"), join(folder, "messages.db")] as const;
@@ -128,7 +134,10 @@ describe("SplitStorage: crashes and outages", () => {
     const storage = await SplitStorage.open(new MemoryStorage(), sink);
     sink.fault = "refuses";
     for (let number = 1; number <= 1000; number += 1) await storage.commit([putMessage(`m${number}`)]);
-    await expect(storage.commit([put("a"), putMessage("m1001")])).rejects.toMatchObject({ code: ErrorCode.STORAGE_FAILED, retryable: true });
+    await expect(storage.commit([put("a"), putMessage("m1001")])).rejects.toMatchObject({
+      code: ErrorCode.STORAGE_FAILED,
+      retryable: true,
+    });
     expect(await storage.secrets.get("a")).toBeUndefined();
     // Secrets alone need no sink.
     await storage.commit([put("a")]);
@@ -143,7 +152,10 @@ describe("SplitStorage: crashes and outages", () => {
     const storage = await SplitStorage.open(secrets, sink);
     await storage.commit(batch(1));
     sink.fault = "refuses";
-    await expect(SplitStorage.open(secrets, sink)).rejects.toMatchObject({ code: ErrorCode.STORAGE_FAILED, retryable: true });
+    await expect(SplitStorage.open(secrets, sink)).rejects.toMatchObject({
+      code: ErrorCode.STORAGE_FAILED,
+      retryable: true,
+    });
     sink.fault = "none";
     expect(await wholeBatches(await SplitStorage.open(secrets, sink))).toBe(1);
   });
@@ -152,7 +164,9 @@ describe("SplitStorage: crashes and outages", () => {
     const sink = new FaultySink(new MemoryStorage());
     const secrets = await SqliteStorage.open(join(folder, "secrets.db"), { create: true, maximumBytes: 1_000_000 });
     const storage = await SplitStorage.open(secrets, sink);
-    await expect(storage.commit([putMessage("m1"), put("a", 2_000_000)])).rejects.toMatchObject({ code: ErrorCode.STORAGE_FULL });
+    await expect(storage.commit([putMessage("m1"), put("a", 2_000_000)])).rejects.toMatchObject({
+      code: ErrorCode.STORAGE_FULL,
+    });
     expect(sink.applied).toEqual([]);
     await storage.commit([putMessage("m2")]);
     expect(sink.applied).toEqual([1n]);
@@ -170,7 +184,9 @@ describe("SplitStorage: crashes and outages", () => {
     expect(await storage.secrets.scan("", 0)).toHaveLength(1);
     expect(await storage.secrets.scan("journal/", 0)).toEqual([]);
     await expect(storage.commit([put("journal/x")])).rejects.toMatchObject({ code: ErrorCode.INTERNAL });
-    await expect(storage.commit([change({ case: "delete", value: entry?.key ?? "" })])).rejects.toMatchObject({ code: ErrorCode.INTERNAL });
+    await expect(storage.commit([change({ case: "delete", value: entry?.key ?? "" })])).rejects.toMatchObject({
+      code: ErrorCode.INTERNAL,
+    });
     await storage.commit([change({ case: "deletePrefix", value: "" })]);
     await storage.commit([change({ case: "deletePrefix", value: "journal/" })]);
     expect(await storage.secrets.scan("", 0)).toEqual([]);
@@ -181,7 +197,9 @@ describe("SplitStorage: crashes and outages", () => {
     for (const key of ["journal/1", "journal/x"]) {
       const secrets = new MemoryStorage();
       await secrets.commit([put(key, 3)]);
-      await expect(SplitStorage.open(secrets, new StorageSink(new MemoryStorage()))).rejects.toMatchObject({ code: ErrorCode.DATABASE_CORRUPT });
+      await expect(SplitStorage.open(secrets, new StorageSink(new MemoryStorage()))).rejects.toMatchObject({
+        code: ErrorCode.DATABASE_CORRUPT,
+      });
     }
   });
 
@@ -189,7 +207,9 @@ describe("SplitStorage: crashes and outages", () => {
     const secrets = new MemoryStorage();
     const storage = await SplitStorage.open(secrets, new StorageSink(new MemoryStorage()));
     const sealed = new Uint8Array(64).fill(0xee);
-    await storage.commit([change({ case: "putMessage", value: { conversationId: "c1", messageId: "m1", payload: sealed } })]);
+    await storage.commit([
+      change({ case: "putMessage", value: { conversationId: "c1", messageId: "m1", payload: sealed } }),
+    ]);
     const [entry] = await secrets.secrets.scan("journal/", 0);
     expect(Buffer.from(entry?.value ?? []).includes(Buffer.from(sealed))).toBe(true);
   });

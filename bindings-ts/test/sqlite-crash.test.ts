@@ -15,7 +15,9 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("SqliteStorage: crashes", () => {
-  test("F6 F7 killed 20 times in the middle of commits: every acknowledged one is there, none is half there", { timeout: 180_000 }, async () => {
+  test("F6 F7 killed 20 times in the middle of commits: every acknowledged one is there, none is half there", {
+    timeout: 180_000,
+  }, async () => {
     let before = 0;
     let unacknowledged = 0;
     for (let round = 0; round < 20; round += 1) {
@@ -35,7 +37,9 @@ describe("SqliteStorage: crashes", () => {
       unacknowledged += there - acknowledged;
       before = there;
     }
-    console.log(`20 kills, ${before} commits, all there; ${unacknowledged} more were whole though not yet acknowledged`);
+    console.log(
+      `20 kills, ${before} commits, all there; ${unacknowledged} more were whole though not yet acknowledged`,
+    );
   });
 
   test("F6 F7 a -wal file cut short or damaged anywhere gives whole commits", { timeout: 120_000 }, async () => {
@@ -50,7 +54,10 @@ describe("SqliteStorage: crashes", () => {
     const seen = new Set<number>();
     for (let round = 0; round < 80; round += 1) {
       const cut = Math.floor(Math.random() * wal.length);
-      const torn = round % 2 === 0 ? wal.subarray(0, cut) : Buffer.concat([wal.subarray(0, cut), Buffer.from([~(wal[cut] ?? 0) & 0xff]), wal.subarray(cut + 1)]);
+      const torn =
+        round % 2 === 0
+          ? wal.subarray(0, cut)
+          : Buffer.concat([wal.subarray(0, cut), Buffer.from([~(wal[cut] ?? 0) & 0xff]), wal.subarray(cut + 1)]);
       writeFileSync(copy, database);
       writeFileSync(`${copy}-wal`, torn);
       const again = await SqliteStorage.open(copy, { create: true });

@@ -36,7 +36,9 @@ describe("SqliteStorage: no space left", () => {
     await larger.close();
   });
 
-  test("F7 on a full disk: nothing of the commit is there, and the next works once there is space", { timeout: 60_000 }, async () => {
+  test("F7 on a full disk: nothing of the commit is there, and the next works once there is space", {
+    timeout: 60_000,
+  }, async () => {
     if (!mountTmpfs(folder, "8m")) {
       console.log("mounting a tmpfs was refused: only PRAGMA max_page_count was tested");
       return;
@@ -48,7 +50,8 @@ describe("SqliteStorage: no space left", () => {
       const done = await commitUntilFull(storage);
       expect(done).toBeGreaterThan(5);
       expect(await wholeBatches(storage)).toBe(done);
-      for (let attempt = 0; attempt < 3; attempt += 1) await expect(storage.commit([put("large", new Uint8Array(1_000_000))])).rejects.toMatchObject(full);
+      for (let attempt = 0; attempt < 3; attempt += 1)
+        await expect(storage.commit([put("large", new Uint8Array(1_000_000))])).rejects.toMatchObject(full);
       expect(await wholeBatches(storage)).toBe(done);
       rmSync(filler);
       for (let number = done + 1; number <= done + 20; number += 1) await storage.commit(batch(number));

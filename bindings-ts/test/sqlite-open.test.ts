@@ -1,5 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
@@ -48,12 +60,21 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 describe("SqliteStorage.open: no file", () => {
   test("F7 a missing file is an error that names it", async () => {
     const error = await refused(path);
-    expect(error).toMatchObject({ code: ErrorCode.INVALID_ARGUMENT, retryable: false, message: expect.stringContaining(path) });
+    expect(error).toMatchObject({
+      code: ErrorCode.INVALID_ARGUMENT,
+      retryable: false,
+      message: expect.stringContaining(path),
+    });
     expect(readdirSync(folder)).toEqual([]);
   });
 
   test("F7 so is a missing folder, a folder, an empty path, a path with a NUL", async () => {
-    for (const [wrong, named] of [[join(folder, "none", "chat.db"), join(folder, "none")], [folder, "regular file"], ["", "path"], [`${path}\0x`, "path"]] as const) {
+    for (const [wrong, named] of [
+      [join(folder, "none", "chat.db"), join(folder, "none")],
+      [folder, "regular file"],
+      ["", "path"],
+      [`${path}\0x`, "path"],
+    ] as const) {
       const error = await refused(wrong, { create: true });
       expect(error).toMatchObject({ code: ErrorCode.INVALID_ARGUMENT, message: expect.stringContaining(named) });
     }
@@ -74,7 +95,10 @@ describe("SqliteStorage.open: no file", () => {
     await (await SqliteStorage.open(path, { create: true })).close();
     await expectUntouched(path, async () => {
       const error = await refused(path);
-      expect(error).toMatchObject({ code: ErrorCode.DATABASE_CORRUPT, message: expect.stringContaining("create: true") });
+      expect(error).toMatchObject({
+        code: ErrorCode.DATABASE_CORRUPT,
+        message: expect.stringContaining("create: true"),
+      });
     });
     const storage = await SqliteStorage.open(path, { create: true });
     await storage.setHeader(create(VaultHeaderSchema, { format: 1 }));
@@ -105,7 +129,10 @@ describe("SqliteStorage.open: no file", () => {
   test("F7 remnants of a lost database are not mixed into a new one", async () => {
     copyFileSync(`${crashed}-wal`, `${path}-wal`);
     await expectUntouched(`${path}-wal`, async () => {
-      expect(await refused(path, { create: true })).toMatchObject({ code: ErrorCode.DATABASE_CORRUPT, message: expect.stringContaining("-wal") });
+      expect(await refused(path, { create: true })).toMatchObject({
+        code: ErrorCode.DATABASE_CORRUPT,
+        message: expect.stringContaining("-wal"),
+      });
     });
     expect(readdirSync(folder)).toEqual(["chat.db-wal"]);
   });
@@ -128,7 +155,19 @@ describe("SqliteStorage.open: not a sound database", () => {
 
   test("F7 a database cut short anywhere", async () => {
     const whole = readFileSync(sound);
-    const lengths = [1, 16, 99, 100, 511, 512, 1000, PAGE - 1, ...Array.from({ length: 60 }, (_, index) => Math.floor((whole.length / 60) * index) + 1), whole.length - PAGE, whole.length - 1];
+    const lengths = [
+      1,
+      16,
+      99,
+      100,
+      511,
+      512,
+      1000,
+      PAGE - 1,
+      ...Array.from({ length: 60 }, (_, index) => Math.floor((whole.length / 60) * index) + 1),
+      whole.length - PAGE,
+      whole.length - 1,
+    ];
     for (const length of lengths) {
       writeFileSync(path, whole.subarray(0, length));
       await expectCorrupt(path, `cut to ${length}`);
@@ -138,7 +177,11 @@ describe("SqliteStorage.open: not a sound database", () => {
   test("F7 a large database cut short, which is not read through", { timeout: 120_000 }, async () => {
     const storage = await SqliteStorage.open(path, { create: true });
     for (let index = 0; index < 70; index += 1) {
-      await storage.commit([create(ChangeSchema, { change: { case: "put", value: { key: `${index}`, value: new Uint8Array(1024 * 1024).fill(index) } } })]);
+      await storage.commit([
+        create(ChangeSchema, {
+          change: { case: "put", value: { key: `${index}`, value: new Uint8Array(1024 * 1024).fill(index) } },
+        }),
+      ]);
     }
     await storage.close();
     await (await SqliteStorage.open(path)).close();
@@ -158,7 +201,8 @@ describe("SqliteStorage.open: not a sound database", () => {
     for (let page = 1; page <= pages; page += 1) {
       if (free.has(page)) continue;
       const damaged = Buffer.from(whole);
-      for (let offset = (page - 1) * PAGE; offset < page * PAGE; offset += 1) damaged[offset] = ~(damaged[offset] ?? 0) & 0xff;
+      for (let offset = (page - 1) * PAGE; offset < page * PAGE; offset += 1)
+        damaged[offset] = ~(damaged[offset] ?? 0) & 0xff;
       writeFileSync(path, damaged);
       await expectCorrupt(path, `page ${page} of ${pages}`);
     }
@@ -190,11 +234,18 @@ describe("SqliteStorage.open: not a sound database", () => {
         await storage.close();
       } catch (error) {
         refusals += 1;
-        expect(error, `byte ${offset}`).toMatchObject({ name: "ChatError", code: expect.toSatisfy((code) => code === ErrorCode.DATABASE_CORRUPT || code === ErrorCode.UNSUPPORTED_VERSION) });
+        expect(error, `byte ${offset}`).toMatchObject({
+          name: "ChatError",
+          code: expect.toSatisfy(
+            (code) => code === ErrorCode.DATABASE_CORRUPT || code === ErrorCode.UNSUPPORTED_VERSION,
+          ),
+        });
         expect(readFileSync(path).equals(damaged), `byte ${offset}`).toBe(true);
       }
     }
-    console.log(`${refusals} of 150 changed bytes were noticed at open; the others were in contents: only the core's seals notice those`);
+    console.log(
+      `${refusals} of 150 changed bytes were noticed at open; the others were in contents: only the core's seals notice those`,
+    );
   });
 
   test("F7 a damaged database with a -wal file of a crash: neither is changed", async () => {
@@ -224,7 +275,9 @@ describe("SqliteStorage.open: not a sound database", () => {
   test("F7 a database of another application, with and without content in its -wal file", async () => {
     const { DatabaseSync } = sqlite();
     const other = new DatabaseSync(path);
-    other.exec("PRAGMA journal_mode = WAL; CREATE TABLE records (key TEXT, value BLOB); INSERT INTO records VALUES ('a', 'b')");
+    other.exec(
+      "PRAGMA journal_mode = WAL; CREATE TABLE records (key TEXT, value BLOB); INSERT INTO records VALUES ('a', 'b')",
+    );
     other.close();
     await expectCorrupt(path, "closed");
 
@@ -261,7 +314,10 @@ describe("SqliteStorage.open: not a sound database", () => {
   test("S2 a newer schema version", async () => {
     withVersion(2);
     await expectUntouched(path, async () => {
-      expect(await refused(path)).toMatchObject({ code: ErrorCode.UNSUPPORTED_VERSION, message: expect.stringContaining("update") });
+      expect(await refused(path)).toMatchObject({
+        code: ErrorCode.UNSUPPORTED_VERSION,
+        message: expect.stringContaining("update"),
+      });
     });
   });
 
@@ -292,7 +348,10 @@ describe("SqliteStorage.open: read-only", () => {
     copyFileSync(sound, path);
     chmodSync(folder, 0o777);
     chmodSync(path, 0o444);
-    expect(await answer(["open", path], user)).toMatchObject({ code: "STORAGE_FAILED", message: expect.stringContaining("read-only") });
+    expect(await answer(["open", path], user)).toMatchObject({
+      code: "STORAGE_FAILED",
+      message: expect.stringContaining("read-only"),
+    });
     expect(readFileSync(path).equals(readFileSync(sound))).toBe(true);
   });
 
@@ -300,15 +359,24 @@ describe("SqliteStorage.open: read-only", () => {
     copyFileSync(sound, path);
     chmodSync(folder, 0o777);
     chmodSync(path, 0o000);
-    expect(await answer(["open", path], user)).toMatchObject({ code: "STORAGE_FAILED", message: expect.stringContaining("allow reading") });
+    expect(await answer(["open", path], user)).toMatchObject({
+      code: "STORAGE_FAILED",
+      message: expect.stringContaining("allow reading"),
+    });
   });
 
   test("F7 a read-only folder, with and without a file in it", async () => {
     copyFileSync(sound, path);
     chmodSync(path, 0o666);
     chmodSync(folder, 0o555);
-    expect(await answer(["open", path], user)).toMatchObject({ code: "STORAGE_FAILED", message: expect.stringContaining(`${folder} is read-only`) });
-    expect(await answer(["open", join(folder, "new.db"), "create"], user)).toMatchObject({ code: "STORAGE_FAILED", message: expect.stringContaining(`${folder} is read-only`) });
+    expect(await answer(["open", path], user)).toMatchObject({
+      code: "STORAGE_FAILED",
+      message: expect.stringContaining(`${folder} is read-only`),
+    });
+    expect(await answer(["open", join(folder, "new.db"), "create"], user)).toMatchObject({
+      code: "STORAGE_FAILED",
+      message: expect.stringContaining(`${folder} is read-only`),
+    });
     chmodSync(folder, 0o755);
     expect(readdirSync(folder)).toEqual(["chat.db"]);
   });
@@ -340,7 +408,10 @@ describe("SqliteStorage.open: one client at a time", () => {
     await storage.commit(batch(1));
     const module = new URL("../src/storage/sqlite-storage.ts", import.meta.url).href;
     const code = `import(${JSON.stringify(module)}).then(({ SqliteStorage }) => SqliteStorage.open(${JSON.stringify(path)})).catch((error) => require("node:worker_threads").parentPort.postMessage(error.codeName ?? error.message))`;
-    const worker = new Worker(code, { eval: true, execArgv: ["--conditions=source", "--experimental-transform-types", "--no-warnings"] });
+    const worker = new Worker(code, {
+      eval: true,
+      execArgv: ["--conditions=source", "--experimental-transform-types", "--no-warnings"],
+    });
     expect(await new Promise((resolve) => worker.once("message", resolve))).toBe("DATABASE_LOCKED");
     await worker.terminate();
     expect(await answer(["rawRead", path])).toEqual({ error: "database is locked" });
@@ -353,7 +424,11 @@ describe("SqliteStorage.open: one client at a time", () => {
     expect(await holder.line()).toBe("open");
     const before = readdirSync(folder);
     const started = performance.now();
-    expect(await refused(path)).toMatchObject({ code: ErrorCode.DATABASE_LOCKED, retryable: true, message: expect.stringContaining("close it there") });
+    expect(await refused(path)).toMatchObject({
+      code: ErrorCode.DATABASE_LOCKED,
+      retryable: true,
+      message: expect.stringContaining("close it there"),
+    });
     expect(performance.now() - started).toBeLessThan(500);
     expect(readdirSync(folder)).toEqual(before);
     expect(await answer(["rawRead", path, "readOnly"])).toEqual({ error: "database is locked" });
@@ -366,7 +441,10 @@ describe("SqliteStorage.open: one client at a time", () => {
     for (let round = 0; round < 3; round += 1) {
       const target = join(folder, `${round}.db`);
       const answers = await Promise.all([1, 2, 3].map(() => answer(["open", target, "create"])));
-      for (const one of answers) expect(one).toSatisfy((value: { ok?: boolean; code?: string }) => value.ok === true || value.code === "DATABASE_LOCKED");
+      for (const one of answers)
+        expect(one).toSatisfy(
+          (value: { ok?: boolean; code?: string }) => value.ok === true || value.code === "DATABASE_LOCKED",
+        );
       expect(answers).toContainEqual({ ok: true });
       await (await SqliteStorage.open(target, { create: true })).close();
     }
@@ -384,7 +462,10 @@ function withVersion(version: number): void {
 /** Pages on the free list hold nothing, so damage there is none. */
 function freePages(file: string, also: { overflow?: boolean } = {}): Set<number> {
   const database = new (sqlite().DatabaseSync)(file, { readOnly: true });
-  const used = database.prepare(`SELECT pageno FROM dbstat${also.overflow ? " WHERE pagetype <> 'overflow'" : ""}`).all().map((row) => Number(row["pageno"]));
+  const used = database
+    .prepare(`SELECT pageno FROM dbstat${also.overflow ? " WHERE pagetype <> 'overflow'" : ""}`)
+    .all()
+    .map((row) => Number(row["pageno"]));
   const count = Number(database.prepare("PRAGMA page_count").get()?.["page_count"]);
   database.close();
   for (const suffix of ["-wal", "-shm"]) rmSync(file + suffix, { force: true });
@@ -407,7 +488,11 @@ async function expectCorrupt(file: string, what = ""): Promise<Error> {
     found = await refused(file).catch((error: unknown) => {
       throw new Error(`${what}: ${String(error)}`);
     });
-    expect(found, what).toMatchObject({ code: ErrorCode.DATABASE_CORRUPT, retryable: false, message: expect.stringContaining(file) });
+    expect(found, what).toMatchObject({
+      code: ErrorCode.DATABASE_CORRUPT,
+      retryable: false,
+      message: expect.stringContaining(file),
+    });
   });
   return found;
 }
@@ -420,4 +505,3 @@ async function expectUntouched(file: string, work: () => Promise<unknown>): Prom
   expect(readFileSync(file).equals(before)).toBe(true);
   expect(readdirSync(folder)).toEqual(beside);
 }
-

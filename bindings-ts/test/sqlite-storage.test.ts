@@ -56,11 +56,31 @@ describe("SqliteStorage: what is deleted", () => {
       for (let index = 0; index < 150; index += 1) {
         const key = `r/${(index * 37) % 150}/${round}`;
         changes.push(put(key, value(gone)), put(`k/${index}/${round}`, value(index % 3 === 0 ? kept : gone)));
-        changes.push(change({ case: "putMessage", value: { conversationId: `c${index % 2}`, messageId: `m${round}-${index}`, text: `${mark(index % 2 === 0 ? gone : kept)} plain`, payload: value(index % 2 === 0 ? gone : kept) } }));
+        changes.push(
+          change({
+            case: "putMessage",
+            value: {
+              conversationId: `c${index % 2}`,
+              messageId: `m${round}-${index}`,
+              text: `${mark(index % 2 === 0 ? gone : kept)} plain`,
+              payload: value(index % 2 === 0 ? gone : kept),
+            },
+          }),
+        );
       }
       await storage.commit(changes);
-      await storage.commit(Array.from({ length: 150 }, (_, index) => (index % 2 === 0 ? put(`r/${index}/${round}`, new Uint8Array(5)) : change({ case: "delete", value: `r/${index}/${round}` }))));
-      await storage.commit(Array.from({ length: 150 }, (_, index) => index).filter((index) => index % 3 !== 0).map((index) => change({ case: "delete", value: `k/${index}/${round}` })));
+      await storage.commit(
+        Array.from({ length: 150 }, (_, index) =>
+          index % 2 === 0
+            ? put(`r/${index}/${round}`, new Uint8Array(5))
+            : change({ case: "delete", value: `r/${index}/${round}` }),
+        ),
+      );
+      await storage.commit(
+        Array.from({ length: 150 }, (_, index) => index)
+          .filter((index) => index % 3 !== 0)
+          .map((index) => change({ case: "delete", value: `k/${index}/${round}` })),
+      );
     }
     await storage.commit([change({ case: "deleteConversation", value: "c0" })]);
     await storage.close();
@@ -107,7 +127,9 @@ describe("SqliteStorage: transactions", () => {
     const storage = await SqliteStorage.open(path, { create: true });
     await storage.commit([put("a", Uint8Array.of(1))]);
     const wrongType = put("b", "a text" as unknown as Uint8Array);
-    await expect(storage.commit([put("a", Uint8Array.of(2)), put("c", Uint8Array.of(2)), wrongType, put("d", Uint8Array.of(2))])).rejects.toMatchObject({ name: "ChatError", code: ErrorCode.STORAGE_FAILED });
+    await expect(
+      storage.commit([put("a", Uint8Array.of(2)), put("c", Uint8Array.of(2)), wrongType, put("d", Uint8Array.of(2))]),
+    ).rejects.toMatchObject({ name: "ChatError", code: ErrorCode.STORAGE_FAILED });
     expect(await storage.secrets.scan("", 0)).toEqual([{ key: "a", value: Uint8Array.of(1) }]);
     await storage.commit([put("e", Uint8Array.of(3))]);
     await storage.close();
@@ -128,13 +150,32 @@ describe("SqliteStorage: the file", () => {
   test("F6 any SQLite tool reads an unprotected one", async () => {
     const storage = await SqliteStorage.open(path, { create: true });
     await storage.commit([
-      change({ case: "putConversation", value: { conversationId: "c1", accountId: "a1", sessionState: 2, createdMs: 5n } }),
-      change({ case: "putMessage", value: { conversationId: "c1", messageId: "m1", outgoing: true, sequence: 1, lamport: 7n, text: "hello", status: 5, failureReason: 1 } }),
+      change({
+        case: "putConversation",
+        value: { conversationId: "c1", accountId: "a1", sessionState: 2, createdMs: 5n },
+      }),
+      change({
+        case: "putMessage",
+        value: {
+          conversationId: "c1",
+          messageId: "m1",
+          outgoing: true,
+          sequence: 1,
+          lamport: 7n,
+          text: "hello",
+          status: 5,
+          failureReason: 1,
+        },
+      }),
     ]);
     await storage.close();
     const { DatabaseSync } = await import("node:sqlite");
     const database = new DatabaseSync(path, { readOnly: true });
-    expect({ ...database.prepare("SELECT conversation_id, outgoing, lamport, text, status, failure_reason, refers_to FROM messages").get() }).toEqual({
+    expect({
+      ...database
+        .prepare("SELECT conversation_id, outgoing, lamport, text, status, failure_reason, refers_to FROM messages")
+        .get(),
+    }).toEqual({
       conversation_id: "c1",
       outgoing: 1,
       lamport: 7,

@@ -1,6 +1,6 @@
 import { nodeCrypto } from "@chatsdk/client";
 import { fromBinary } from "@bufbuild/protobuf";
-import { type ConversationRecord, ConversationRecordSchema } from "@chatsdk/abi/records_pb";
+import { type ConversationRecord, ConversationRecordSchema, PrekeyRecordSchema } from "@chatsdk/abi/records_pb";
 import { Person } from "../src/people.ts";
 import { type Publication, World } from "../src/world.ts";
 
@@ -39,6 +39,13 @@ export function conversationOf(person: Person, id: string): ConversationRecord {
   return fromBinary(ConversationRecordSchema, vault.openRecord(key, disk.records.get(key)!));
 }
 
+/** The public half of the prekey kept for the repair of a conversation. */
+export function recoveryPrekeyOf(person: Person, id: string): Uint8Array {
+  const key = `prekey/${conversationOf(person, id).recoveryPrekeyId}`;
+  const { disk, vault } = person.machine;
+  return fromBinary(PrekeyRecordSchema, vault.openRecord(key, disk.records.get(key)!)).publicKey;
+}
+
 /**
  * Victor in the middle of everything: two accounts, six conversations (one waits for the first answer of an ML-KEM
  * set-up, one has skipped keys, one is of the classic suite), an open single-use and an open reusable link, a used-up one, recovery
@@ -50,7 +57,10 @@ export function buildScene(): Scene {
   const victor = person("victor");
   const second = victor.call({ case: "createAccount", value: {} }, "account").accountId;
   const names = ["ann", "ben", "cat", "dan", "fay", "gus", "hal", "ian", "joe", "mal"] as const;
-  const people = Object.fromEntries(names.map((name) => [name, person(name)])) as Record<(typeof names)[number], Person>;
+  const people = Object.fromEntries(names.map((name) => [name, person(name)])) as Record<
+    (typeof names)[number],
+    Person
+  >;
   const { ann, ben, cat, dan, fay, gus, hal, ian, joe, mal } = people;
   const eve = person("eve", { maximumSuite: 1 });
 
@@ -87,7 +97,13 @@ export function buildScene(): Scene {
   const eveLink = victor.call({ case: "createInvite", value: { accountId: second } }, "invite").link;
   const eveId = eve.accept(eveLink);
   world.run(100);
-  for (const [other, id] of [[dan, danId], [ann, annId], [hal, halId], [eve, eveId]] as const) talk(other, id, 4);
+  for (const [other, id] of [
+    [dan, danId],
+    [ann, annId],
+    [hal, halId],
+    [eve, eveId],
+  ] as const)
+    talk(other, id, 4);
   for (let turn = 0; turn < 10; turn++) {
     (turn % 2 ? ian : joe).send(foreignId, `foreign ${turn}`);
     world.run(50);
@@ -124,7 +140,18 @@ export function buildScene(): Scene {
     world,
     victor,
     held: genuine,
-    heldTexts: ["cat 4", "cat 5", "cat 9", "cat next", "ben answers", "ann current", "ann second", "eve current", "fay begins", "gus begins"],
+    heldTexts: [
+      "cat 4",
+      "cat 5",
+      "cat 9",
+      "cat next",
+      "ben answers",
+      "ann current",
+      "ann second",
+      "eve current",
+      "fay begins",
+      "gus begins",
+    ],
     accepted: forVictor.map(({ payload }) => payload),
     acceptedSetUps: forVictor.filter(({ publishId }) => publishId.endsWith("/1")).map(({ payload }) => payload),
     own: arrived.filter(({ from }) => from === "victor").map(({ payload }) => payload),

@@ -1,17 +1,30 @@
-import { create, fromBinary } from "@bufbuild/protobuf";
-import { type ConversationRecord, ConversationRecordSchema, SessionSchema } from "@chatsdk/abi/records_pb";
-import { type InboxHandshake, type InitiatorHello, InitiatorHelloSchema } from "@chatsdk/abi/wire_pb";
+import { clone, create, fromBinary } from "@bufbuild/protobuf";
+import { TextSchema } from "@chatsdk/abi/content_pb";
+import {
+  type ConversationRecord,
+  ConversationRecordSchema,
+  type Session,
+  SessionSchema,
+} from "@chatsdk/abi/records_pb";
+import {
+  type InboxHandshake,
+  type InitiatorHello,
+  InitiatorHelloSchema,
+  PayloadSchema,
+  SdsMessageSchema,
+} from "@chatsdk/abi/wire_pb";
 import type { Crypto } from "@chatsdk/core";
-import { concatBytes, equalBytes } from "../../core/src/bytes.ts";
+import { concatBytes, EMPTY, equalBytes } from "../../core/src/bytes.ts";
 import { encode } from "../../core/src/codec.ts";
 import { Entropy } from "../../core/src/entropy.ts";
 import { decodeEnvelope, encodeEnvelope } from "../../core/src/envelope/envelope.ts";
-import { pad } from "../../core/src/envelope/padding.ts";
+import { pad, unpad } from "../../core/src/envelope/padding.ts";
 import { accept, decodeHandshake, firstPayload, initiate } from "../../core/src/handshake/handshake.ts";
 import { InitiatorAgreement, inboxHint, inboxHintKey } from "../../core/src/handshake/key-agreement.ts";
 import { decodeInvite } from "../../core/src/invite/invite-link.ts";
 import { advanceChain } from "../../core/src/ratchet/chain-key.ts";
-import { ratchetEncrypt } from "../../core/src/ratchet/double-ratchet.ts";
+import { findPosition } from "../../core/src/ratchet/awaited-hints.ts";
+import { ratchetDecrypt, ratchetEncrypt } from "../../core/src/ratchet/double-ratchet.ts";
 import { SEALED_HEADER_LENGTH } from "../../core/src/ratchet/header.ts";
 import { HintSource } from "../../core/src/ratchet/hints.ts";
 import { openMessage } from "../../core/src/ratchet/message-key.ts";
@@ -72,7 +85,9 @@ export class KeySearch {
       if (/^(event|timer|state|generation)/.test(key)) continue;
       for (let offset = 0; offset + KEY_LENGTH <= bytes.length; offset++) {
         const window = bytes.slice(offset, offset + KEY_LENGTH);
-        this.#keys.set(Buffer.from(window).toString("latin1"), window);
+        // A link, an address, an id: no key is made of printable characters alone.
+        if (!window.every((byte) => byte >= 0x20 && byte < 0x7f))
+          this.#keys.set(Buffer.from(window).toString("latin1"), window);
       }
     }
   }
@@ -119,6 +134,40 @@ export class KeySearch {
       }
     }
     return false;
+  }
+}
+
+/** A thief with a copy of a session and all the code: it follows the conversation as far as its keys go. */
+export class Eavesdropper {
+  readonly #crypto: Crypto;
+  #session: Session;
+
+  constructor(crypto: Crypto, machine: Machine, conversationId: string) {
+    this.#crypto = crypto;
+    this.#session = conversationRecord(machine, conversationId).session!;
+  }
+
+  /** The text inside an envelope to the victim, or why it stays closed. */
+  read(nowMs: number, envelope: Uint8Array): { text?: string; closed?: string } {
+    const { hint, payload } = decodeEnvelope(envelope);
+    const session = clone(SessionSchema, this.#session);
+    const position = findPosition(this.#crypto, session, hint, true);
+    if (!position) return { closed: "hint: not awaited" };
+    try {
+      const { plaintext } = ratchetDecrypt(this.#crypto, session, position, { hint, payload }, nowMs);
+      this.#session = session;
+      const { content } = fromBinary(SdsMessageSchema, unpad(plaintext));
+      const { kind } = fromBinary(PayloadSchema, content ?? EMPTY);
+      const text = kind.case === "frame" ? fromBinary(TextSchema, kind.value.content!.payload).text : "";
+      return { text };
+    } catch (error) {
+      return { closed: (error as Error).message };
+    }
+  }
+
+  /** Takes the ratchet step that the victim has taken by now, with a secret of its own for want of the victim's. */
+  guessStep(): void {
+    ratchetEncrypt(this.#crypto, this.#session, EMPTY, new Entropy(this.#crypto, new Uint8Array(KEY_LENGTH)));
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Crypto } from "@chatsdk/core";
+import type { Crypto } from "@chatsdk/core";
 import { Person } from "./people.ts";
 import { CALM, World } from "./world.ts";
 
@@ -24,9 +24,12 @@ export interface Siege {
   reusableLink: string;
 }
 
+/** Nobody sends anything twice, or says what is missing: what is held back stays awaited. */
+const PATIENT = { resendAfterMs: 1e9, gapDelayMs: 1e9, ackDelayMs: 1e9 };
+
 export function besiege(crypto: Crypto): Siege {
   const world = new World(99);
-  const bob = new Person(world, "bob", {}, crypto);
+  const bob = new Person(world, "bob", PATIENT, crypto);
   const awaited: Corpus = new Map();
   let holdAs: string | undefined;
   let count = 0;
@@ -41,7 +44,7 @@ export function besiege(crypto: Crypto): Siege {
     act();
     holdAs = undefined;
   };
-  const person = (name: string, config = {}): Person => new Person(world, name, config, crypto);
+  const person = (name: string, config = {}): Person => new Person(world, name, { ...PATIENT, ...config }, crypto);
   const settle = (): boolean => world.run(20_000);
   world.weather = { ...CALM, store: false };
 
@@ -107,7 +110,7 @@ export function besiege(crypto: Crypto): Siege {
   const frank = person("frank");
   const withFrank = frank.accept(bob.invite());
   settle();
-  frank.send(withFrank, "fine");
+  bob.send(withFrank, "hello frank");
   settle();
   world.switchOff(frank.machine);
   world.switchOn(frank.machine, true);

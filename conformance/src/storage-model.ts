@@ -14,7 +14,18 @@ export interface Observed {
 }
 
 /** Every step forward there is (`Change.set_status`), as a list. */
-const FORWARD = new Set(["QUEUED SENT", "QUEUED DELIVERED", "QUEUED READ", "QUEUED FAILED", "SENT DELIVERED", "SENT READ", "SENT FAILED", "DELIVERED READ", "FAILED DELIVERED", "FAILED READ"]);
+const FORWARD = new Set([
+  "QUEUED SENT",
+  "QUEUED DELIVERED",
+  "QUEUED READ",
+  "QUEUED FAILED",
+  "SENT DELIVERED",
+  "SENT READ",
+  "SENT FAILED",
+  "DELIVERED READ",
+  "FAILED DELIVERED",
+  "FAILED READ",
+]);
 
 /** The plainest storage: lists, searched from the start. It shares no code with those it is compared with. */
 export class StorageModel {
@@ -37,14 +48,18 @@ export class StorageModel {
         this.#removeRecords((key) => key.startsWith(change.value));
         break;
       case "addTags":
-        for (const tag of split(change.value.tags)) this.#tags = [...this.#tags.filter((entry) => entry.tag !== tag), { tag, key: change.value.key }];
+        for (const tag of split(change.value.tags))
+          this.#tags = [...this.#tags.filter((entry) => entry.tag !== tag), { tag, key: change.value.key }];
         break;
       case "removeTags":
         for (const tag of split(change.value)) this.#tags = this.#tags.filter((entry) => entry.tag !== tag);
         break;
       case "putMessage": {
         const old = this.#row(change.value.conversationId, change.value.messageId);
-        this.#rows = [...this.#rows.filter((row) => row !== old), { ...change.value, readByUs: old?.readByUs ?? change.value.outgoing }];
+        this.#rows = [
+          ...this.#rows.filter((row) => row !== old),
+          { ...change.value, readByUs: old?.readByUs ?? change.value.outgoing },
+        ];
         break;
       }
       case "setStatus": {
@@ -52,7 +67,11 @@ export class StorageModel {
         const row = this.#row(conversationId, messageId);
         if (!row?.outgoing) break;
         // Replacing an incoming message by one of ours leaves it without a status, before all others.
-        if (row.status !== DeliveryStatus.DELIVERY_STATUS_UNSPECIFIED && !FORWARD.has(`${DeliveryStatus[row.status]} ${DeliveryStatus[status]}`)) break;
+        if (
+          row.status !== DeliveryStatus.DELIVERY_STATUS_UNSPECIFIED &&
+          !FORWARD.has(`${DeliveryStatus[row.status]} ${DeliveryStatus[status]}`)
+        )
+          break;
         row.status = status;
         row.failureReason = status === DeliveryStatus.FAILED ? failureReason : FailureReason.FAILURE_REASON_UNSPECIFIED;
         break;
@@ -61,7 +80,13 @@ export class StorageModel {
         const newest = this.#row(change.value.conversationId, change.value.messageId);
         if (!newest?.outgoing) break;
         for (const row of this.#rows) {
-          if (row.conversationId === newest.conversationId && row.outgoing && row.status === DeliveryStatus.DELIVERED && row.lamport <= newest.lamport) row.status = DeliveryStatus.READ;
+          if (
+            row.conversationId === newest.conversationId &&
+            row.outgoing &&
+            row.status === DeliveryStatus.DELIVERED &&
+            row.lamport <= newest.lamport
+          )
+            row.status = DeliveryStatus.READ;
         }
         break;
       }
@@ -69,17 +94,23 @@ export class StorageModel {
         const newest = this.#row(change.value.conversationId, change.value.messageId);
         if (newest?.outgoing !== false) break;
         for (const row of this.#rows) {
-          if (row.conversationId === newest.conversationId && !row.outgoing && row.lamport <= newest.lamport) row.readByUs = true;
+          if (row.conversationId === newest.conversationId && !row.outgoing && row.lamport <= newest.lamport)
+            row.readByUs = true;
         }
         break;
       }
       case "putConversation": {
         const { conversationId, lastActivityMs } = change.value;
-        this.#conversations = [...this.#conversations.filter((other) => other.conversationId !== conversationId), { conversationId, lastActivityMs }];
+        this.#conversations = [
+          ...this.#conversations.filter((other) => other.conversationId !== conversationId),
+          { conversationId, lastActivityMs },
+        ];
         break;
       }
       case "deleteConversation":
-        this.#conversations = this.#conversations.filter((conversation) => conversation.conversationId !== change.value);
+        this.#conversations = this.#conversations.filter(
+          (conversation) => conversation.conversationId !== change.value,
+        );
         this.#rows = this.#rows.filter((row) => row.conversationId !== change.value);
         break;
       case undefined:
@@ -97,7 +128,9 @@ export class StorageModel {
         return this.#records.find((record) => record.key === key)?.key;
       }),
       conversations: this.#conversations
-        .toSorted((a, b) => Number(b.lastActivityMs - a.lastActivityMs) || (a.conversationId < b.conversationId ? -1 : 1))
+        .toSorted(
+          (a, b) => Number(b.lastActivityMs - a.lastActivityMs) || (a.conversationId < b.conversationId ? -1 : 1),
+        )
         .map(({ conversationId }) => conversationId),
       pages: observed.conversations.map((id) =>
         this.#rows
@@ -105,7 +138,16 @@ export class StorageModel {
           .toSorted((a, b) => Number(b.lamport - a.lamport) || (a.messageId > b.messageId ? -1 : 1))
           .map((row) => ({ ...row })),
       ),
-      unread: observed.conversations.map((id) => this.#rows.filter((row) => row.conversationId === id && !row.outgoing && !row.readByUs && (row.domain !== 0 || [1, 2, 5].includes(row.tag))).length),
+      unread: observed.conversations.map(
+        (id) =>
+          this.#rows.filter(
+            (row) =>
+              row.conversationId === id &&
+              !row.outgoing &&
+              !row.readByUs &&
+              (row.domain !== 0 || [1, 2, 5].includes(row.tag)),
+          ).length,
+      ),
       found: observed.words.map((query) =>
         this.#rows
           .filter((row) => matches(row.text ?? "", query))

@@ -124,6 +124,26 @@ describe("messages that never arrive", () => {
   });
 });
 
+describe("a long gap behind which the sender is silent", () => {
+  test("R1 is asked for until it is closed: no message is called lost as long as repairs come", () => {
+    const { world, alice, bob, conversationId } = unstoredPair();
+    const drop = censorSequences(
+      alice,
+      Array.from({ length: 170 }, (_, i) => i + 4),
+    );
+    world.censor = drop;
+    for (let i = 2; i < 240; i++) {
+      alice.send(conversationId, `${i}`);
+      world.run(100);
+    }
+    world.censor = () => false;
+    world.run(HOUR);
+    expect(bob.texts.length).toBe(239);
+    expect(reported(bob, "messagesMissing").length).toBeGreaterThan(160);
+    expect(reported(bob, "messagesLost")).toEqual([]);
+  });
+});
+
 describe("messages that arrive late", () => {
   test("R1 a message reported missing and then recovered is shown once, as recovered", () => {
     const { world, alice, bob, conversationId } = unstoredPair();

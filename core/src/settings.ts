@@ -55,6 +55,7 @@ export function settingsOf(config: Config): Settings {
   if (!/^[a-z0-9-]{1,32}$/.test(settings.appName)) refuse("app_name", "give 1 to 32 characters of a-z, 0-9 and -");
   if (!/^[a-z0-9.-]{1,8}$/.test(settings.appVersion))
     refuse("app_version", "give 1 to 8 characters of a-z, 0-9, . and -");
+  if (settings.clusterId > 65535) refuse("cluster_id", "give 0 to 65,535");
   if (settings.shardCount > 1024) refuse("shard_count", "give 1 to 1,024");
   if (settings.bucketCount > 65536) refuse("bucket_count", "give 1 to 65,536");
   if (settings.minimumSuite > settings.maximumSuite || settings.maximumSuite > SUITE_HYBRID) {

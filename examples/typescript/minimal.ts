@@ -1,25 +1,24 @@
-// Private chat in one file: `node minimal.ts` prints an invite link, `node minimal.ts LINK` accepts it. Type to send.
+// Private chat: `node minimal.ts alice` prints an invite link, `node minimal.ts bob LINK` accepts it. Then type.
 import { createInterface } from "node:readline";
 import { openChat } from "@chatsdk/client";
 
-const link = process.argv[2];
-const chat = await openChat({
-  path: process.env["CHAT_DATABASE"] ?? (link ? "guest.db" : "host.db"),
-  storageKey: { unprotected: true },
-  peers: [process.env["WAKU_NODE"] ?? "/ip4/127.0.0.1/tcp/24201/ws"],
-});
+const [name = "alice", link] = process.argv.slice(2);
+const peers = [process.env["WAKU_NODE"] ?? "/ip4/127.0.0.1/tcp/24201/ws"]; // the node of `npm run node`
+const chat = await openChat({ path: `${name}.db`, storageKey: { unprotected: true }, peers });
 const me = await chat.defaultAccount();
-let conversation = link ? await chat.acceptInvite(me.id, link, "Hello!") : undefined;
-if (!link) console.log("Share this link:", (await chat.createInvite(me.id)).link);
+
+let [conversation] = await chat.conversations();
+if (link && !conversation) conversation = await chat.acceptInvite(me.id, link, "Hello!");
+if (!conversation) console.log("Share this link:", (await chat.createInvite(me.id)).link);
 
 const input = createInterface({ input: process.stdin });
 input.on("line", async (line) => {
-  if (conversation && line) await chat.send(conversation.id, line);
+  if (line && conversation) await chat.send(conversation.id, line);
 });
 input.on("close", () => chat.close());
 
 for await (const event of chat.events()) {
   if (event.type === "conversationStarted") conversation = event.conversation;
-  if (event.type === "messageReceived") console.log(`< ${event.message.text}`);
-  if (event.type === "messageStatusChanged") console.log(`  ${event.status}`);
+  if (event.type === "messageReceived" && event.message.text) console.log("<", event.message.text);
+  if (event.type === "messageStatusChanged") console.log("  ✓", event.status);
 }

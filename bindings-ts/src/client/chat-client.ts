@@ -9,7 +9,7 @@ import { matchesWords, queryWords } from "../storage/search-words.ts";
 import type { Transport } from "../transport/transport.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Sendable, toContent } from "./content.ts";
-import { Engine, type InputValue } from "./engine.ts";
+import { Engine, type InputValue, messageOf } from "./engine.ts";
 import { EventFeed } from "./event-feed.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import {
@@ -78,6 +78,8 @@ export class ChatClient implements AsyncDisposable {
   readonly #feed: EventFeed;
   #acknowledge: bigint | undefined;
   #cancelAcknowledge: () => void = () => {};
+  /** Being made for `defaultAccount`. */
+  #firstAccount: Promise<Account> | undefined;
   #closing: Promise<void> | undefined;
   #online = false;
 
@@ -109,6 +111,7 @@ export class ChatClient implements AsyncDisposable {
    * Rejects with WRONG_KEY, STATE_ROLLED_BACK, UNSUPPORTED_VERSION, DATABASE_CORRUPT, INVALID_ARGUMENT, TRANSPORT_FAILED.
    */
   static async open(parts: ClientParts): Promise<ChatClient> {
+    let client: ChatClient | undefined;
     try {
       const { crypto, clusterId, shardCount } = parts;
       const header = (await parts.storage.header()) ?? (await ChatClient.#create(parts));
@@ -116,11 +119,12 @@ export class ChatClient implements AsyncDisposable {
       const vault = Vault.open(crypto, header, hostKey);
       hostKey.fill(0);
       const core = new Core(crypto, create(ConfigSchema, { ...parts.protocol, clusterId, shardCount }), vault);
-      const client = new ChatClient(parts, core, vault, header);
+      client = new ChatClient(parts, core, vault, header);
       await client.#start(core, header);
       return client;
     } catch (error) {
-      await parts.storage.close();
+      const closing = client?.close() ?? release(parts);
+      await closing.catch((failure: unknown) => (parts.logger ?? silentLogger).warn(`closing: ${messageOf(failure)}`));
       throw error;
     }
   }
@@ -156,7 +160,7 @@ export class ChatClient implements AsyncDisposable {
         this.#feed.push({ number: 0n, type: "connectionChanged", online });
       },
     });
-    this.#engine.feed({ case: "start", value: { rolledBack } });
+    await this.#engine.start(rolledBack);
   }
 
   /** True while at least one service node is connected. */
@@ -197,7 +201,12 @@ export class ChatClient implements AsyncDisposable {
 
   /** The oldest account; made now if there is none. */
   async defaultAccount(options?: CallOptions): Promise<Account> {
-    return (await this.accounts(options))[0] ?? (await this.createAccount(options));
+    const oldest = (await this.accounts(options))[0];
+    if (oldest) return oldest;
+    this.#firstAccount ??= this.createAccount(options).finally(() => {
+      this.#firstAccount = undefined;
+    });
+    return this.#firstAccount;
   }
 
   /** Deletes an account with its conversations, messages and invites from this device. */
@@ -377,16 +386,15 @@ export class ChatClient implements AsyncDisposable {
     this.#cancelAcknowledge();
     if (this.#acknowledge !== undefined) this.#flushAcknowledged();
     await this.#engine.close();
-    await this.#parts.transport.stop();
-    await this.#parts.anchor?.close?.();
-    await this.#parts.storage.close();
+    await release(this.#parts);
   }
 
   #acknowledgeSoon(eventNumber: bigint): void {
-    if (this.#acknowledge === undefined) {
+    if (this.#acknowledge === undefined && !this.#closing) {
       this.#cancelAcknowledge = this.#clock.at(this.#clock.now() + ACKNOWLEDGE_DELAY_MS, () => this.#flushAcknowledged());
     }
     this.#acknowledge = eventNumber;
+    if (this.#closing) this.#flushAcknowledged();
   }
 
   #flushAcknowledged(): void {
@@ -403,6 +411,15 @@ export class ChatClient implements AsyncDisposable {
     const reply = await this.#engine.call(input, options?.signal);
     if (reply.case !== expected) throw new ChatError(ErrorCode.INTERNAL, `the core replied ${reply.case} to ${input.case}; report this`);
     return reply.value as Extract<Reply["reply"], { case: Case }>["value"];
+  }
+}
+
+async function release({ transport, anchor, storage }: ClientParts): Promise<void> {
+  try {
+    await transport.stop();
+    await anchor?.close?.();
+  } finally {
+    await storage.close();
   }
 }
 

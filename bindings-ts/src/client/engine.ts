@@ -24,15 +24,18 @@ export interface EngineParts {
   onEvent: (event: Event) => void;
 }
 
+/** What the core replied; `undefined` to an input of the host. Failures are thrown. */
+type Answered = NonNullable<Reply["reply"]> | undefined;
+
 interface Job {
   input: InputValue;
   signal: AbortSignal | undefined;
-  settle: (reply: Reply | undefined) => void;
+  settle: (answer: Answered) => void;
   fail: (error: unknown) => void;
 }
 
-/** After a wake that could not be committed. */
-const WAKE_RETRY_MS = 5_000;
+/** After an input of the host that could not be committed. */
+const RETRY_MS = 5_000;
 /** How long `close` waits for messages on their way to a node; what is not taken by then is sent at the next start. */
 const CLOSE_GRACE_MS = 3_000;
 
@@ -47,31 +50,54 @@ export class Engine {
   readonly #closing = new AbortController();
   readonly #publishing = new Set<Promise<void>>();
   readonly #underway = new Set<Promise<void>>();
+  readonly #retries = new Set<() => void>();
   #running: Promise<void> | undefined;
+  #state: "new" | "open" | "closing" = "new";
   #cancelWake: () => void = () => {};
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
   }
 
+  /** The first input; what was fed before waits behind it. Rejects with its failure: the engine is of no use then, and to be closed. */
+  async start(rolledBack: boolean): Promise<void> {
+    const input: InputValue = { case: "start", value: { rolledBack } };
+    await new Promise<Answered>((settle, reject) => {
+      const fail = (error: unknown): void => {
+        // Before what waits is served.
+        this.#end();
+        reject(error);
+      };
+      this.#jobs.unshift({ input, signal: undefined, settle, fail });
+      this.#state = "open";
+      this.#work();
+    });
+  }
+
   /** A call of the application. Rejects with the call's failure. */
   async call(input: InputValue, signal?: AbortSignal): Promise<NonNullable<Reply["reply"]>> {
-    const reply = await new Promise<Reply | undefined>((settle, fail) => this.#enqueue({ input, signal, settle, fail }));
-    const answer = reply?.reply;
-    if (answer?.case === "failure") {
-      throw new ChatError(answer.value.code, answer.value.message, { retryable: answer.value.retryable });
-    }
+    const answer = await this.#take(input, signal);
     if (!answer) throw new ChatError(ErrorCode.INTERNAL, "the core gave no reply; report this");
     return answer;
   }
 
   /** An input of the host. Its failure is logged: there is nobody to tell. */
   feed(input: InputValue): void {
-    const fail = (error: unknown): void => {
+    this.#take(input).catch((error: unknown) => {
+      if (this.#state === "closing") return;
       this.#parts.logger.warn(`${input.case}: not taken in: ${messageOf(error)}`);
-      if (input.case === "wake") this.#setWake(this.#parts.clock.now() + WAKE_RETRY_MS);
-    };
-    this.#enqueue({ input, signal: undefined, settle: () => {}, fail });
+      if (input.case === "wake") this.#setWake(this.#parts.clock.now() + RETRY_MS);
+      else if (isLearntOnce(input) && isOfStorage(error)) this.#feedAgain(input);
+    });
+  }
+
+  #feedAgain(input: InputValue): void {
+    const { clock } = this.#parts;
+    const cancel = clock.at(clock.now() + RETRY_MS, () => {
+      this.#retries.delete(cancel);
+      this.feed(input);
+    });
+    this.#retries.add(cancel);
   }
 
   /** Runs a part of the core that only reads. */
@@ -83,56 +109,83 @@ export class Engine {
 
   /** Finishes the calls taken and, within the grace, what is being published; then ends what is under way on the network. */
   async close(): Promise<void> {
+    this.#state = "closing";
     const grace = AbortSignal.timeout(CLOSE_GRACE_MS);
     while (this.#running || (this.#publishing.size > 0 && !grace.aborted)) {
-      await Promise.race([this.#running ?? Promise.all(this.#publishing), aborted(grace)]);
+      await (this.#running ?? Promise.race([Promise.all(this.#publishing), aborted(grace)]));
     }
+    this.#end();
+    await Promise.all([...this.#underway, ...this.#publishing]);
+    await this.#running;
+  }
+
+  /** Takes in nothing more. */
+  #end(): void {
+    this.#state = "closing";
     this.#closing.abort();
     this.#cancelWake();
-    await Promise.all([...this.#underway, ...this.#publishing]);
-    while (this.#running) await this.#running;
+    for (const cancel of this.#retries) cancel();
     for (const job of this.#jobs.splice(0)) job.fail(closed());
   }
 
-  #enqueue(job: Job): void {
-    if (this.#closing.signal.aborted) return job.fail(closed());
-    this.#jobs.push(job);
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
+  #take(input: InputValue, signal?: AbortSignal): Promise<Answered> {
+    return new Promise((settle, fail) => {
+      // While closing, only what comes of earlier work: the rest is told again at the next start.
+      const refused = this.#state === "closing" && input.case !== "publishResult" && input.case !== "acknowledgeEvents";
+      if (refused || this.#closing.signal.aborted) return fail(closed());
+      this.#jobs.push({ input, signal, settle, fail });
+      this.#work();
     });
   }
 
+  #work(): void {
+    if (this.#state !== "new") this.#running ??= this.#run();
+  }
+
   async #run(): Promise<void> {
+    // The promise is known to all before the first job can end.
+    await undefined;
     for (let job = this.#jobs.shift(); job; job = this.#jobs.shift()) {
       if (job.signal?.aborted) {
         job.fail(new ChatError(ErrorCode.ABORTED, "the call was aborted before it began", { cause: job.signal.reason }));
         continue;
       }
       try {
-        job.settle(await this.#serve(job.input));
+        const answer = (await this.#serve(job.input))?.reply;
+        if (answer?.case === "failure") job.fail(new ChatError(answer.value.code, answer.value.message, { retryable: answer.value.retryable }));
+        else job.settle(answer);
       } catch (error) {
         job.fail(error instanceof ChatError ? error : new ChatError(ErrorCode.INTERNAL, "a defect of the SDK; report this", { cause: error }));
       }
     }
+    this.#running = undefined;
   }
 
   async #serve(value: InputValue): Promise<Reply | undefined> {
-    const { core, storage, clock, entropy, anchor, databaseId, onEvent } = this.#parts;
+    const { core, storage, clock, entropy, onEvent } = this.#parts;
     const input = create(InputSchema, { nowMs: BigInt(clock.now()), entropy: entropy(), input: value });
     let outcome: Outcome;
     try {
       outcome = await this.read(core.step(input));
-      if (outcome.changes.length > 0) {
-        await storage.commit(outcome.changes);
-        await anchor?.write(databaseId, core.generation);
-      }
+      if (outcome.changes.length > 0) await storage.commit(outcome.changes);
     } catch (error) {
       core.commitFailed();
       throw error;
     }
+    if (outcome.changes.length > 0) await this.#writeAnchor();
     for (const { effect } of outcome.effects) this.#perform(effect);
     for (const event of outcome.events) onEvent(event);
     return outcome.reply;
+  }
+
+  /** What is durable stays so: without the anchor only the detection of old copies suffers. */
+  async #writeAnchor(): Promise<void> {
+    const { core, anchor, databaseId, logger } = this.#parts;
+    try {
+      await anchor?.write(databaseId, core.generation);
+    } catch (error) {
+      logger.warn(`rollback anchor: ${messageOf(error)}`);
+    }
   }
 
   async #answer({ read }: Read): Promise<Answer> {
@@ -180,14 +233,14 @@ export class Engine {
 
   async #publish({ publishId, topic, payload }: Publish): Promise<void> {
     const { transport, logger } = this.#parts;
-    let reason = "";
+    let result = { publishId, ok: true, reason: "" };
     try {
       await transport.publish(topic, payload, { signal: this.#closing.signal });
     } catch (error) {
-      reason = messageOf(error);
-      logger.debug(`publish: ${reason}`);
+      result = { publishId, ok: false, reason: messageOf(error) };
+      logger.debug(`publish: ${result.reason}`);
     }
-    if (!this.#closing.signal.aborted) this.feed({ case: "publishResult", value: { publishId, ok: reason === "", reason } });
+    this.feed({ case: "publishResult", value: result });
   }
 
   async #subscribe(topics: string[]): Promise<void> {
@@ -204,17 +257,13 @@ export class Engine {
     try {
       for await (const page of this.#parts.transport.queryHistory(request, { signal: this.#closing.signal })) {
         // Taken in before the next page is asked for: a long absence must not fill the memory.
-        await this.#takePage({ case: "historyPage", value: { queryId, envelopes: page, more: true } });
+        await this.#take({ case: "historyPage", value: { queryId, envelopes: page, more: true } });
       }
     } catch (error) {
       failed = true;
       this.#parts.logger.debug(`history: ${messageOf(error)}`);
     }
-    if (!this.#closing.signal.aborted) this.feed({ case: "historyPage", value: { queryId, failed } });
-  }
-
-  #takePage(input: InputValue): Promise<void> {
-    return new Promise((resolve, reject) => this.#enqueue({ input, signal: undefined, settle: () => resolve(), fail: reject }));
+    this.feed({ case: "historyPage", value: { queryId, failed } });
   }
 
   #setWake(atMs: number): void {
@@ -228,6 +277,15 @@ export class Engine {
     else if (level === LogLevel.INFO) logger.info(message);
     else logger.debug(message);
   }
+}
+
+/** The rest comes again by itself: envelopes with the history, history when it is asked for again. */
+function isLearntOnce({ case: kind }: InputValue): boolean {
+  return kind === "publishResult" || kind === "connectionChanged" || kind === "acknowledgeEvents";
+}
+
+function isOfStorage(error: unknown): boolean {
+  return error instanceof ChatError && (error.code === ErrorCode.STORAGE_FULL || error.code === ErrorCode.STORAGE_FAILED);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -57,6 +57,8 @@ export class EventFeed {
     } finally {
       signal?.removeEventListener("abort", onAbort);
       this.#readers.delete(reader);
+      // What only this one held up.
+      if (this.#readers.size > 0) this.#forget();
     }
   }
 

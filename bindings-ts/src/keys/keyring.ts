@@ -18,7 +18,10 @@ export async function readKeyringKey(entry: KeyringEntry): Promise<Uint8Array | 
   const text = await withKeyring(entry, (keyring) => keyring.getPassword());
   if (text === null) return undefined;
   if (!/^[0-9a-f]{64}$/.test(text)) {
-    throw new ChatError(ErrorCode.WRONG_KEY, `storageKey.keyring: ${describe(entry)} holds something other than a key of this SDK; name another entry`);
+    throw new ChatError(
+      ErrorCode.WRONG_KEY,
+      `storageKey.keyring: ${describe(entry)} holds something other than a key of this SDK; name another entry`,
+    );
   }
   return Uint8Array.from(Buffer.from(text, "hex"));
 }
@@ -53,5 +56,9 @@ async function withKeyring<T>(entry: KeyringEntry, use: (keyring: AsyncEntry) =>
 }
 
 function unavailable(cause: unknown): ChatError {
-  return new ChatError(ErrorCode.KEYRING_UNAVAILABLE, "storageKey.keyring: the system has no usable keyring; unlock it, or give a passphrase or a raw key", { cause });
+  return new ChatError(
+    ErrorCode.KEYRING_UNAVAILABLE,
+    "storageKey.keyring: the system has no usable keyring; unlock it, or give a passphrase or a raw key",
+    { cause },
+  );
 }

@@ -31,7 +31,9 @@ export async function newDerivation(storageKey: StorageKey): Promise<KeyDerivati
     case "rawKey":
       return create(KeyDerivationSchema, { derivation: { case: "rawKey", value: {} } });
     case "passphrase":
-      return create(KeyDerivationSchema, { derivation: { case: "argon2id", value: { salt: Uint8Array.from(randomBytes(SALT_LENGTH)), ...RECOMMENDED } } });
+      return create(KeyDerivationSchema, {
+        derivation: { case: "argon2id", value: { salt: Uint8Array.from(randomBytes(SALT_LENGTH)), ...RECOMMENDED } },
+      });
     case "keyring":
       await ensureKeyringKey(key.entry);
       return create(KeyDerivationSchema, { derivation: { case: "keyring", value: key.entry } });
@@ -52,7 +54,8 @@ export async function deriveKey(storageKey: StorageKey, derivation: KeyDerivatio
   const needed = derivation.derivation;
   switch (needed.case) {
     case "unprotected":
-      if (key.kind !== "unprotected") throw wrongKind(key.kind, "is not protected: open it with storageKey: { unprotected: true }");
+      if (key.kind !== "unprotected")
+        throw wrongKind(key.kind, "is not protected: open it with storageKey: { unprotected: true }");
       return new Uint8Array(KEY_LENGTH);
     case "rawKey":
       if (key.kind !== "rawKey") throw wrongKind(key.kind, "needs a raw key: give storageKey.rawKey");
@@ -61,17 +64,28 @@ export async function deriveKey(storageKey: StorageKey, derivation: KeyDerivatio
       if (key.kind !== "passphrase") throw wrongKind(key.kind, "needs a passphrase: give storageKey.passphrase");
       return await deriveFromPassphrase(key.bytes, needed.value);
     case "keyring": {
-      if (key.kind !== "keyring") throw wrongKind(key.kind, `needs a key of the keyring: give storageKey.keyring with ${describe(needed.value)}`);
+      if (key.kind !== "keyring")
+        throw wrongKind(key.kind, `needs a key of the keyring: give storageKey.keyring with ${describe(needed.value)}`);
       // The caller's names are read, not the file's: a foreign file must not choose the entry.
       if (key.entry.service !== needed.value.service || key.entry.account !== needed.value.account) {
-        throw new ChatError(ErrorCode.WRONG_KEY, `storageKey.keyring: ${describe(key.entry)} is not the entry of this database, which is ${describe(needed.value)}`);
+        throw new ChatError(
+          ErrorCode.WRONG_KEY,
+          `storageKey.keyring: ${describe(key.entry)} is not the entry of this database, which is ${describe(needed.value)}`,
+        );
       }
       const bytes = await readKeyringKey(key.entry);
-      if (!bytes) throw new ChatError(ErrorCode.WRONG_KEY, `storageKey.keyring: the keyring has no ${describe(key.entry)}; restore the entry, or open the database where it was made`);
+      if (!bytes)
+        throw new ChatError(
+          ErrorCode.WRONG_KEY,
+          `storageKey.keyring: the keyring has no ${describe(key.entry)}; restore the entry, or open the database where it was made`,
+        );
       return bytes;
     }
     case undefined:
-      throw new ChatError(ErrorCode.UNSUPPORTED_VERSION, "derivation: the database uses a kind of key this version does not know; update the SDK");
+      throw new ChatError(
+        ErrorCode.UNSUPPORTED_VERSION,
+        "derivation: the database uses a kind of key this version does not know; update the SDK",
+      );
   }
 }
 
@@ -85,31 +99,46 @@ type CheckedKey =
 function checked(storageKey: unknown): CheckedKey {
   const given: Record<string, unknown> = typeof storageKey === "object" && storageKey !== null ? { ...storageKey } : {};
   const kinds = Object.keys(given);
-  if (kinds.length !== 1) throw invalid("storageKey", "give exactly one of passphrase, rawKey, keyring and unprotected");
+  if (kinds.length !== 1)
+    throw invalid("storageKey", "give exactly one of passphrase, rawKey, keyring and unprotected");
   const { passphrase, rawKey, keyring, unprotected } = given;
   if (unprotected === true) return { kind: "unprotected" };
   if (typeof passphrase === "string") return { kind: "passphrase", bytes: passphraseBytes(passphrase) };
   if (rawKey instanceof Uint8Array) {
-    if (rawKey.length !== KEY_LENGTH) throw invalid("storageKey.rawKey", `${rawKey.length} bytes, must be exactly ${KEY_LENGTH}`);
+    if (rawKey.length !== KEY_LENGTH)
+      throw invalid("storageKey.rawKey", `${rawKey.length} bytes, must be exactly ${KEY_LENGTH}`);
     return { kind: "rawKey", bytes: Uint8Array.from(rawKey) };
   }
   if (isEntry(keyring)) {
-    if (keyring.service === "" || keyring.account === "") throw invalid("storageKey.keyring", "service and account must not be empty");
+    if (keyring.service === "" || keyring.account === "")
+      throw invalid("storageKey.keyring", "service and account must not be empty");
     return { kind: "keyring", entry: { service: keyring.service, account: keyring.account } };
   }
-  throw invalid("storageKey", "must be { passphrase: text }, { rawKey: bytes }, { keyring: { service, account } } or { unprotected: true }");
+  throw invalid(
+    "storageKey",
+    "must be { passphrase: text }, { rawKey: bytes }, { keyring: { service, account } } or { unprotected: true }",
+  );
 }
 
 /** Normalised, because keyboards write the same letter in different ways (RFC 8265 section 4.2 also demands NFC). */
 function passphraseBytes(passphrase: string): Uint8Array {
-  if (passphrase === "") throw invalid("storageKey.passphrase", "must not be empty; for no protection give unprotected: true");
+  if (passphrase === "")
+    throw invalid("storageKey.passphrase", "must not be empty; for no protection give unprotected: true");
   // Two passphrases that differ there alone would give one key.
-  if (!passphrase.isWellFormed()) throw invalid("storageKey.passphrase", "holds half a surrogate pair; give valid Unicode");
+  if (!passphrase.isWellFormed())
+    throw invalid("storageKey.passphrase", "holds half a surrogate pair; give valid Unicode");
   return new TextEncoder().encode(passphrase.normalize("NFC"));
 }
 
 function isEntry(value: unknown): value is KeyringEntry {
-  return typeof value === "object" && value !== null && "service" in value && typeof value.service === "string" && "account" in value && typeof value.account === "string";
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "service" in value &&
+    typeof value.service === "string" &&
+    "account" in value &&
+    typeof value.account === "string"
+  );
 }
 
 function wrongKind(given: CheckedKey["kind"], needed: string): ChatError {

@@ -1,12 +1,27 @@
 import { clone } from "@bufbuild/protobuf";
 import { ChatError } from "@chatsdk/core";
-import { type Conversation, ConversationSchema, DeliveryStatus, FailureReason, type Message, MessageSchema } from "@chatsdk/abi/api_pb";
+import {
+  type Conversation,
+  ConversationSchema,
+  DeliveryStatus,
+  FailureReason,
+  type Message,
+  MessageSchema,
+} from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { type Change, type StatusChange, type VaultHeader, VaultHeaderSchema } from "@chatsdk/abi/host_pb";
 import { mayBecome } from "./delivery-status.ts";
 import { compareKeys } from "./key-order.ts";
 import { matchesWords, queryWords } from "./search-words.ts";
-import type { MessageRow, MessageStore, PageRequest, Position, SearchOptions, SecretStore, Storage } from "./storage.ts";
+import type {
+  MessageRow,
+  MessageStore,
+  PageRequest,
+  Position,
+  SearchOptions,
+  SecretStore,
+  Storage,
+} from "./storage.ts";
 import { checkChanges, checkLimit, eachTag } from "./validation.ts";
 
 /**
@@ -110,7 +125,9 @@ class MemorySecrets implements SecretStore {
   async scan(prefix: string, limit: number): Promise<{ key: string; value: Uint8Array }[]> {
     this.#requireOpen();
     const keys = this.#keysStartingWith(prefix).sort(compareKeys);
-    return keys.slice(0, limit || undefined).map((key) => ({ key, value: this.#records.get(key)?.slice() ?? new Uint8Array(0) }));
+    return keys
+      .slice(0, limit || undefined)
+      .map((key) => ({ key, value: this.#records.get(key)?.slice() ?? new Uint8Array(0) }));
   }
 
   put(key: string, value: Uint8Array): void {
@@ -166,7 +183,9 @@ class MemoryMessages implements MessageStore {
     this.#requireOpen();
     return [...this.#conversations.values()]
       .filter((conversation) => accountId === undefined || conversation.accountId === accountId)
-      .sort((a, b) => compareSigned(b.lastActivityMs, a.lastActivityMs) || compareKeys(a.conversationId, b.conversationId))
+      .sort(
+        (a, b) => compareSigned(b.lastActivityMs, a.lastActivityMs) || compareKeys(a.conversationId, b.conversationId),
+      )
       .map((conversation) => clone(ConversationSchema, conversation));
   }
 
@@ -198,8 +217,15 @@ class MemoryMessages implements MessageStore {
     this.#requireOpen();
     checkLimit(limit);
     const words = queryWords(query);
-    const rows = conversationId === undefined ? [...this.#rows.keys()].flatMap((id) => this.#rowsOf(id)) : this.#rowsOf(conversationId);
-    return newest(rows.filter((row) => matchesWords(row.text ?? "", words)), before, limit);
+    const rows =
+      conversationId === undefined
+        ? [...this.#rows.keys()].flatMap((id) => this.#rowsOf(id))
+        : this.#rowsOf(conversationId);
+    return newest(
+      rows.filter((row) => matchesWords(row.text ?? "", words)),
+      before,
+      limit,
+    );
   }
 
   putMessage(message: Message): void {
@@ -220,7 +246,12 @@ class MemoryMessages implements MessageStore {
     const newestRead = this.#row(conversationId, messageId);
     if (!newestRead?.outgoing) return;
     for (const row of this.#rowsOf(conversationId)) {
-      if (row.outgoing && row.status === DeliveryStatus.DELIVERED && compareSigned(row.lamport, newestRead.lamport) <= 0) row.status = DeliveryStatus.READ;
+      if (
+        row.outgoing &&
+        row.status === DeliveryStatus.DELIVERED &&
+        compareSigned(row.lamport, newestRead.lamport) <= 0
+      )
+        row.status = DeliveryStatus.READ;
     }
   }
 

@@ -98,7 +98,8 @@ export class FileRollbackAnchor implements RollbackAnchor {
 
   #file(databaseId: string): string {
     // The id stands in the clear in a file others may have written: it must not name another folder.
-    if (!/^[0-9a-f]{32}$/.test(databaseId)) throw new ChatError(ErrorCode.DATABASE_CORRUPT, "database_id: must be 32 hexadecimal digits; restore a backup");
+    if (!/^[0-9a-f]{32}$/.test(databaseId))
+      throw new ChatError(ErrorCode.DATABASE_CORRUPT, "database_id: must be 32 hexadecimal digits; restore a backup");
     return join(this.#folder, `${databaseId}.generation`);
   }
 }

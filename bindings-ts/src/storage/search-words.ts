@@ -14,7 +14,10 @@ export function queryWords(query: string): string[] {
 /** A word as FTS5's unicode61 compares it: in lower case, Latin letters without accents, and without loose accents. */
 export function foldWord(word: string): string {
   const lower = word.toLowerCase().replaceAll("ς", "σ");
-  const withoutAccents = Array.from(lower, (letter) => letter.normalize("NFD").match(/^[a-z](?=\p{M}+$)/u)?.[0] ?? letter);
+  const withoutAccents = Array.from(
+    lower,
+    (letter) => letter.normalize("NFD").match(/^[a-z](?=\p{M}+$)/u)?.[0] ?? letter,
+  );
   return withoutAccents.join("").replace(/[\u0300-\u0331]/g, "");
 }
 

@@ -70,13 +70,21 @@ export class SplitStorage implements Storage {
    * Takes over both stores; `secretsStorage` must be used by nothing else. Hands the sink what a crash or an outage kept from it. Rejects with
    * ChatError STORAGE_FAILED (retryable) if the sink refuses, DATABASE_CORRUPT if the journal is unreadable; both stores stay open then.
    */
-  static async open(secretsStorage: Storage, sink: MessageSink, options: SplitStorageOptions = {}): Promise<SplitStorage> {
+  static async open(
+    secretsStorage: Storage,
+    sink: MessageSink,
+    options: SplitStorageOptions = {},
+  ): Promise<SplitStorage> {
     const records = await secretsStorage.secrets.scan(JOURNAL, 0);
     const storage = new SplitStorage(secretsStorage, sink, options, records.map(decodeBatch));
     try {
       await storage.#applyPending();
     } catch (error) {
-      throw new ChatError(ErrorCode.STORAGE_FAILED, "messageSink: refused a batch from the journal; see the cause and open again", { retryable: true, cause: error });
+      throw new ChatError(
+        ErrorCode.STORAGE_FAILED,
+        "messageSink: refused a batch from the journal; see the cause and open again",
+        { retryable: true, cause: error },
+      );
     }
     return storage;
   }
@@ -125,10 +133,18 @@ export class SplitStorage implements Storage {
       return;
     }
     if (pending.length >= MAXIMUM_PENDING) {
-      throw new ChatError(ErrorCode.STORAGE_FAILED, `messageSink: is ${pending.length} batches behind, nothing was changed; repair it and try again`, { retryable: true });
+      throw new ChatError(
+        ErrorCode.STORAGE_FAILED,
+        `messageSink: is ${pending.length} batches behind, nothing was changed; repair it and try again`,
+        { retryable: true },
+      );
     }
 
-    const batch = { number: (this.#journal.at(-1)?.number ?? 0n) + 1n, changes: messageChanges, encoded: encodeChanges(messageChanges) };
+    const batch = {
+      number: (this.#journal.at(-1)?.number ?? 0n) + 1n,
+      changes: messageChanges,
+      encoded: encodeChanges(messageChanges),
+    };
     const done = this.#journal.filter((other) => other.number <= this.#applied);
     await this.#secretsStorage.commit([
       ...secretChanges,
@@ -215,12 +231,18 @@ function restoreJournal(secretChanges: readonly Change[], journal: readonly Batc
 function requireJournalUntouched(secretChanges: readonly Change[]): void {
   for (const { change } of secretChanges) {
     const key = change.case === "put" ? change.value.key : change.case === "delete" ? change.value : "";
-    if (key.startsWith(JOURNAL)) throw new ChatError(ErrorCode.INTERNAL, `changes: keys that start with ${JOURNAL} belong to the storage; report this`);
+    if (key.startsWith(JOURNAL))
+      throw new ChatError(
+        ErrorCode.INTERNAL,
+        `changes: keys that start with ${JOURNAL} belong to the storage; report this`,
+      );
   }
 }
 
 function putRecord(batch: Batch): Change {
-  return create(ChangeSchema, { change: { case: "put", value: { key: journalKey(batch.number), value: batch.encoded } } });
+  return create(ChangeSchema, {
+    change: { case: "put", value: { key: journalKey(batch.number), value: batch.encoded } },
+  });
 }
 
 /** Padded, so that the order of keys is the order of numbers. */
@@ -230,9 +252,15 @@ function journalKey(number: bigint): string {
 
 function decodeBatch({ key, value }: { key: string; value: Uint8Array }): Batch {
   try {
-    return { number: BigInt(key.slice(JOURNAL.length)), changes: fromBinary(OutcomeSchema, value).changes, encoded: value };
+    return {
+      number: BigInt(key.slice(JOURNAL.length)),
+      changes: fromBinary(OutcomeSchema, value).changes,
+      encoded: value,
+    };
   } catch (error) {
-    throw new ChatError(ErrorCode.DATABASE_CORRUPT, `record ${key}: is no batch of the journal; restore a backup`, { cause: error });
+    throw new ChatError(ErrorCode.DATABASE_CORRUPT, `record ${key}: is no batch of the journal; restore a backup`, {
+      cause: error,
+    });
   }
 }
 

@@ -41,7 +41,8 @@ export class SqliteStorage implements Storage {
     const { database, subject } = openFile(path, options);
     const connection = new Connection(database, subject);
     try {
-      if (!options.create && isUnfinished(connection)) throw corrupt(subject, "holds nothing, making it was interrupted", { remedy: "open it with create: true" });
+      if (!options.create && isUnfinished(connection))
+        throw corrupt(subject, "holds nothing, making it was interrupted", { remedy: "open it with create: true" });
       return new SqliteStorage(connection, subject);
     } catch (error) {
       connection.close();
@@ -70,7 +71,11 @@ export class SqliteStorage implements Storage {
   async setHeader(header: VaultHeader): Promise<void> {
     const encoded = toBinary(VaultHeaderSchema, header);
     this.#connection.transaction(() => {
-      this.#connection.run("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", VAULT_HEADER, encoded);
+      this.#connection.run(
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        VAULT_HEADER,
+        encoded,
+      );
     });
   }
 

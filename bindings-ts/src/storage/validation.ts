@@ -35,13 +35,17 @@ export function checkChanges(changes: readonly Change[]): void {
 }
 
 function checkTags(tags: Uint8Array, field: string): void {
-  if (tags.length % TAG_LENGTH !== 0) throw defect(`${field}: ${tags.length} bytes, must be a multiple of ${TAG_LENGTH}`);
+  if (tags.length % TAG_LENGTH !== 0)
+    throw defect(`${field}: ${tags.length} bytes, must be a multiple of ${TAG_LENGTH}`);
 }
 
 /** Throws INVALID_ARGUMENT unless `limit` is a whole number from 1 to 1,000. */
 export function checkLimit(limit: number): void {
   if (!Number.isInteger(limit) || limit < 1 || limit > LARGEST_LIMIT) {
-    throw new ChatError(ErrorCode.INVALID_ARGUMENT, `limit: ${limit}, must be a whole number from 1 to ${LARGEST_LIMIT}`);
+    throw new ChatError(
+      ErrorCode.INVALID_ARGUMENT,
+      `limit: ${limit}, must be a whole number from 1 to ${LARGEST_LIMIT}`,
+    );
   }
 }
 

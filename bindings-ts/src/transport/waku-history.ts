@@ -3,7 +3,7 @@ import { backoff, sleep } from "./deadline.ts";
 import type { StorePage, StoreQuery, WakuMessage } from "./waku-wire.ts";
 
 /** Asks one store node for one page. */
-export type StoreNode = (query: StoreQuery, signal: AbortSignal) => Promise<StorePage>;
+type StoreNode = (query: StoreQuery, signal: AbortSignal) => Promise<StorePage>;
 
 export interface HistoryOptions {
   /** The store nodes connected now, the preferred one first. */

@@ -14,18 +14,36 @@ export function batch(number: number): Change[] {
   const key = (record: number, of = number) => `series/${record}/${of}`;
   const value = new Uint8Array(1024).fill(number & 0xff);
   return [
-    create(ChangeSchema, { change: { case: "put", value: { key: "series/state", value: new TextEncoder().encode(String(number)) } } }),
-    ...Array.from({ length: RECORDS }, (_, record) => create(ChangeSchema, { change: { case: "put", value: { key: key(record), value } } })),
+    create(ChangeSchema, {
+      change: { case: "put", value: { key: "series/state", value: new TextEncoder().encode(String(number)) } },
+    }),
+    ...Array.from({ length: RECORDS }, (_, record) =>
+      create(ChangeSchema, { change: { case: "put", value: { key: key(record), value } } }),
+    ),
     create(ChangeSchema, { change: { case: "addTags", value: { key: key(0), tags: tags(number) } } }),
     create(ChangeSchema, { change: { case: "removeTags", value: tags(number - 1) } }),
     create(ChangeSchema, { change: { case: "delete", value: key(0, number - 1) } }),
     create(ChangeSchema, {
       change: {
         case: "putMessage",
-        value: { conversationId: "series", messageId: `m${number}`, outgoing: true, sequence: number, lamport: BigInt(number), payload: value.subarray(0, 150), text: `message number ${number}`, status: DeliveryStatus.QUEUED },
+        value: {
+          conversationId: "series",
+          messageId: `m${number}`,
+          outgoing: true,
+          sequence: number,
+          lamport: BigInt(number),
+          payload: value.subarray(0, 150),
+          text: `message number ${number}`,
+          status: DeliveryStatus.QUEUED,
+        },
       },
     }),
-    create(ChangeSchema, { change: { case: "setStatus", value: { conversationId: "series", messageId: `m${number - 1}`, status: DeliveryStatus.SENT } } }),
+    create(ChangeSchema, {
+      change: {
+        case: "setStatus",
+        value: { conversationId: "series", messageId: `m${number - 1}`, status: DeliveryStatus.SENT },
+      },
+    }),
   ];
 }
 
@@ -39,7 +57,8 @@ export async function wholeBatches(storage: Storage): Promise<number> {
   const keys = new Set((await storage.secrets.scan("series/", 0)).map(({ key }) => key));
   expect(keys.size === (last === 0 ? 0 : 2 + (RECORDS - 1) * last), `${keys.size} records`);
   for (let number = 1; number <= last; number += 1) {
-    for (let record = 1; record < RECORDS; record += 1) expect(keys.has(`series/${record}/${number}`), `record ${record} of ${number}`);
+    for (let record = 1; record < RECORDS; record += 1)
+      expect(keys.has(`series/${record}/${number}`), `record ${record} of ${number}`);
     const row = await storage.messages.message("series", `m${number}`);
     expect(row?.status === (number === last ? DeliveryStatus.QUEUED : DeliveryStatus.SENT), `message ${number}`);
   }
@@ -51,7 +70,11 @@ export async function wholeBatches(storage: Storage): Promise<number> {
     }
   }
   expect((await storage.messages.message("series", `m${last + 1}`)) === undefined, "message of the next batch");
-  if (last > 0) expect((await storage.messages.search(`message number ${last}`, { limit: 1 }))[0]?.messageId === `m${last}`, "search");
+  if (last > 0)
+    expect(
+      (await storage.messages.search(`message number ${last}`, { limit: 1 }))[0]?.messageId === `m${last}`,
+      "search",
+    );
   return last;
 }
 

@@ -14,7 +14,10 @@ export interface Child {
   stderr(): Promise<string>;
 }
 
-export function child(args: string[], options: { uid?: number; env?: NodeJS.ProcessEnv; command?: string[] } = {}): Child {
+export function child(
+  args: string[],
+  options: { uid?: number; env?: NodeJS.ProcessEnv; command?: string[] } = {},
+): Child {
   const script = fileURLToPath(new URL("storage-child.ts", import.meta.url));
   const [command = "", ...first] = [...(options.command ?? []), process.execPath];
   const spawned = spawn(command, [...first, "--conditions=source", "--experimental-transform-types", script, ...args], {
@@ -53,6 +56,7 @@ export async function answer(args: string[], options: Parameters<typeof child>[1
   const running = child(args, options);
   running.process.stdin.end();
   const [line, ...more] = await running.rest();
-  if (line === undefined || more.length > 0) throw new Error(`child ${args[0]}: ${line ?? ""} ${more.join(" ")} ${await running.stderr()}`);
+  if (line === undefined || more.length > 0)
+    throw new Error(`child ${args[0]}: ${line ?? ""} ${more.join(" ")} ${await running.stderr()}`);
   return JSON.parse(line);
 }

@@ -81,7 +81,12 @@ const actions: Record<string, () => Promise<void>> = {
     const derivation = await newDerivation(key);
     const first = await deriveKey(key, derivation);
     const again = await deriveKey(key, await newDerivation(key));
-    say({ derivation: derivation.derivation.case, length: first.length, same: Buffer.compare(first, again) === 0, zero: first.every((byte) => byte === 0) });
+    say({
+      derivation: derivation.derivation.case,
+      length: first.length,
+      same: Buffer.compare(first, again) === 0,
+      zero: first.every((byte) => byte === 0),
+    });
   },
   /** Asks for a key that the keyring does not have (any more). */
   async keyringAbsent() {

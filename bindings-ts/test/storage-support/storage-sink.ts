@@ -20,7 +20,9 @@ export class StorageSink implements MessageSink {
     const last = await this.lastBatch();
     if (batchNumber <= last) return;
     if (batchNumber !== last + 1n) throw new Error(`batch ${batchNumber} after ${last}`);
-    const number = create(ChangeSchema, { change: { case: "put", value: { key: "last batch", value: new TextEncoder().encode(String(batchNumber)) } } });
+    const number = create(ChangeSchema, {
+      change: { case: "put", value: { key: "last batch", value: new TextEncoder().encode(String(batchNumber)) } },
+    });
     await this.#storage.commit([...changes, number]);
   }
 
@@ -30,5 +32,6 @@ export class StorageSink implements MessageSink {
   message = (conversationId: string, messageId: string) => this.#storage.messages.message(conversationId, messageId);
   page = (request: PageRequest): Promise<MessageRow[]> => this.#storage.messages.page(request);
   unreadCount = (conversationId: string) => this.#storage.messages.unreadCount(conversationId);
-  search = (query: string, options: SearchOptions): Promise<MessageRow[]> => this.#storage.messages.search(query, options);
+  search = (query: string, options: SearchOptions): Promise<MessageRow[]> =>
+    this.#storage.messages.search(query, options);
 }

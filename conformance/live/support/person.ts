@@ -16,8 +16,8 @@ const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
 const END_MS = 15_000;
 
 type Method = {
-  [Name in keyof ChatClient]: ChatClient[Name] extends (...args: never[]) => Promise<unknown> ? Name : never;
-}[keyof ChatClient];
+  [Name in string & keyof ChatClient]: ChatClient[Name] extends (...args: never[]) => Promise<unknown> ? Name : never;
+}[string & keyof ChatClient];
 
 /** Workers run what is compiled: brings it up to date. Takes two seconds when it is. */
 export function compilePackages(): void {

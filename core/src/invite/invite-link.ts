@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
 import { type IntroductionBundle, IntroductionBundleSchema, InviteLinkSchema } from "@chatsdk/abi/wire_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
-import { concatBytes, utf8ToBytes } from "../bytes.ts";
+import { concatBytes, equalBytes, utf8ToBytes } from "../bytes.ts";
 import { checkLength, decode, encode } from "../codec.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import { isLowOrder } from "../crypto/low-order.ts";
@@ -58,7 +58,10 @@ function invalid(reason: string): ChatError {
 }
 
 function verify(crypto: Crypto, bytes: Uint8Array): IntroductionBundle {
-  const { bundle: encoded, signature } = decode(InviteLinkSchema, bytes, "link");
+  const decoded = decode(InviteLinkSchema, bytes, "link");
+  // The signature covers the bundle alone, a set-up is bound to all bytes: no others may pass.
+  if (!equalBytes(encode(InviteLinkSchema, decoded), bytes)) throw new Rejected("not in its canonical encoding");
+  const { bundle: encoded, signature } = decoded;
   const bundle = decode(IntroductionBundleSchema, encoded, "bundle");
   checkLength(bundle.identityKey, 32, "bundle.identity_key");
   checkLength(bundle.signedPrekey, 32, "bundle.signed_prekey");

@@ -166,7 +166,8 @@ export function* notePublished(step: Step, conversation: Conversation, sequence:
   record.sent = true;
   record.failures = 0;
   step.put(OutgoingRecordSchema, key, record);
-  for (let part = record.firstSequence; part <= record.lastSequence; part++) {
+  // From the last on: it mostly leaves last, so one look is enough until then.
+  for (let part = record.lastSequence; part >= record.firstSequence; part--) {
     const other = yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, part));
     if (other && !other.sent) return;
   }

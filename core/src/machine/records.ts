@@ -11,9 +11,8 @@ export const Keys = {
   outbox: "out/",
   held: (conversation: string, sequence: number) => `held/${conversation}/${ordered(sequence, 10)}`,
   heldOf: (conversation: string) => `held/${conversation}/`,
-  segment: (conversation: string, hash: string, index: number) =>
-    `segment/${conversation}/${hash}/${ordered(index, 3)}`,
-  segmentsOfFrame: (conversation: string, hash: string) => `segment/${conversation}/${hash}/`,
+  segment: (conversation: string, set: string, index: number) => `segment/${conversation}/${set}/${ordered(index, 3)}`,
+  segmentsOfFrame: (conversation: string, set: string) => `segment/${conversation}/${set}/`,
   segmentsOf: (conversation: string) => `segment/${conversation}/`,
   timer: (dueMs: number, name: string) => `timer/${ordered(dueMs, 16)}/${name}`,
   timers: "timer/",

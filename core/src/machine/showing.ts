@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { DeliveryStatus, type Message, MessageSchema } from "@chatsdk/abi/api_pb";
-import { HeldRecordSchema, SegmentRecordSchema } from "@chatsdk/abi/records_pb";
+import { HeldRecordSchema, type Reliability, SegmentRecordSchema } from "@chatsdk/abi/records_pb";
 import { type Frame, type Payload, PayloadSchema, type Segment } from "@chatsdk/abi/wire_pb";
 import { bytesToHex } from "../bytes.ts";
 import { decode, encode } from "../codec.ts";
@@ -85,22 +85,23 @@ function* show(step: Step, conversation: Conversation, arrived: Arrived): Steps<
 }
 
 function* showSegment(step: Step, conversation: Conversation, segment: Segment, arrived: Arrived): Steps<void> {
-  const hash = bytesToHex(segment.entireMessageHash);
+  const { stream } = conversation;
   const { sequence, lamport } = arrived;
+  const firstSequence = sequence - segment.index;
+  // Not the hash alone: the same content sent twice is two sets.
+  const set = `${bytesToHex(segment.entireMessageHash)}-${firstSequence}`;
   const record = create(SegmentRecordSchema, {
     payload: segment.payload,
     sequence,
     lamport,
     receivedMs: BigInt(step.nowMs),
   });
-  step.put(SegmentRecordSchema, Keys.segment(conversation.id, hash, segment.index), record);
-  const prefix = Keys.segmentsOfFrame(conversation.id, hash);
+  step.put(SegmentRecordSchema, Keys.segment(conversation.id, set, segment.index), record);
+  if (stream.segmentsMs === 0n) stream.segmentsMs = BigInt(step.nowMs + step.settings.messageTtlMs);
+  if (!isShown(stream, firstSequence, firstSequence + segment.segmentCount - 1)) return;
+  const prefix = Keys.segmentsOfFrame(conversation.id, set);
   const parts = yield* step.scan(SegmentRecordSchema, prefix);
-  if (parts.length < segment.segmentCount) {
-    const { stream } = conversation;
-    if (stream.segmentsMs === 0n) stream.segmentsMs = BigInt(step.nowMs + step.settings.messageTtlMs);
-    return;
-  }
+  if (parts.length < segment.segmentCount) return;
   step.deletePrefix(prefix);
   const frame = join(
     segment.entireMessageHash,
@@ -111,6 +112,13 @@ function* showSegment(step: Step, conversation: Conversation, segment: Segment, 
   if (!frame || defect !== undefined) return step.log(`message dropped: ${defect}`);
   const first = parts[0]!.record;
   yield* showFrame(step, conversation, frame, { ...arrived, sequence: first.sequence, lamport: first.lamport });
+}
+
+/** Before this no set is complete: reading all of it for each part would take time that grows with the square of its size. */
+function isShown(stream: Reliability, from: number, to: number): boolean {
+  if (to > stream.shown) return false;
+  for (let sequence = from; sequence <= to; sequence++) if (!isSettled(stream, sequence)) return false;
+  return true;
 }
 
 /** Drops incomplete sets whose time is over. */

@@ -1,4 +1,4 @@
-import { create, type DescMessage, type MessageInitShape, type MessageShape, fromBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import {
   type Conversation,
   type Event,
@@ -23,7 +23,7 @@ import {
 } from "@chatsdk/abi/host_pb";
 import { GenerationRecordSchema, type StateRecord, StateRecordSchema } from "@chatsdk/abi/records_pb";
 import { bytesToHex, concatBytes } from "../bytes.ts";
-import { encode } from "../codec.ts";
+import { decodeStored, encode } from "../codec.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import type { Entropy } from "../entropy.ts";
 import { Rejected } from "../errors.ts";
@@ -109,7 +109,7 @@ export class Step {
 
   *get<Desc extends DescMessage>(schema: Desc, key: string): Steps<MessageShape<Desc> | undefined> {
     const bytes = yield* this.#read(key);
-    return bytes && fromBinary(schema, bytes);
+    return bytes && decodeStored(schema, bytes, `record ${key}`);
   }
 
   *#read(key: string): Steps<Uint8Array | undefined> {
@@ -159,7 +159,7 @@ export class Step {
     const keys = [...found.keys()].sort();
     return (limit === 0 ? keys : keys.slice(0, limit)).map((key) => ({
       key,
-      record: fromBinary(schema, found.get(key)!),
+      record: decodeStored(schema, found.get(key)!, `record ${key}`),
     }));
   }
 

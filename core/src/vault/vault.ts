@@ -1,8 +1,9 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { type Conversation, type Message, MessageSchema } from "@chatsdk/abi/api_pb";
 import { type KeyDerivation, type VaultHeader, VaultHeaderSchema } from "@chatsdk/abi/host_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { bytesToHex, concatBytes, EMPTY, framed, label, utf8ToBytes } from "../bytes.ts";
+import { decodeStored } from "../codec.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import type { Entropy } from "../entropy.ts";
 import { ChatError } from "../errors.ts";
@@ -94,7 +95,7 @@ export class Vault {
     const plaintext = open(this.#crypto, this.#messageKey, row.payload, messagePlace(row));
     if (!plaintext)
       throw new ChatError(ErrorCode.DATABASE_CORRUPT, `message ${row.messageId}: does not verify; restore a backup`);
-    const { payload, text, refersTo } = fromBinary(MessageSchema, plaintext);
+    const { payload, text, refersTo } = decodeStored(MessageSchema, plaintext, `message ${row.messageId}`);
     return { ...row, payload, ...(text !== undefined && { text }), ...(refersTo !== undefined && { refersTo }) };
   }
 

@@ -12,6 +12,8 @@ const FOUND = 20;
 interface Command {
   usage: string;
   help: string;
+  /** What it does is seen at once, so the line itself need not be. */
+  isSeen?: boolean;
   run(session: Session, rest: string): Promise<void>;
 }
 
@@ -106,6 +108,7 @@ const commands: Record<string, Command> = {
   reply: {
     usage: "/reply N TEXT",
     help: "answers message N",
+    isSeen: true,
     async run({ client, current, numbers }, rest) {
       const [number, text] = numberAndText(rest);
       if (text === "") throw new UsageError(`Say ${this.usage}.`);
@@ -116,6 +119,7 @@ const commands: Record<string, Command> = {
   react: {
     usage: "/react N [EMOJI]",
     help: "reacts to message N; without an emoji takes it back",
+    isSeen: true,
     async run({ client, current, numbers }, rest) {
       const [number, reaction] = numberAndText(rest);
       const { id: messageId } = numbers.message(number, current.conversation.id);
@@ -216,8 +220,8 @@ export const completions = [...Object.keys(commands), "quit"].map((name) => `/${
 export async function runLine(session: Session, line: string): Promise<void> {
   const [, name, rest = ""] = /^\/([a-z]+)(?:\s+(.*))?$/i.exec(line.trim()) ?? [];
   if (name === undefined) return say(session, line.replace(/^\/\//, "/"));
-  if (session.screen.interactive) session.screen.print(view.dim(`› ${view.shortened(line, 72)}`));
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (session.screen.interactive && !command?.isSeen) session.screen.print(view.dim(`› ${view.shortened(line, 72)}`));
   if (!command) throw new UsageError(`There is no command /${name}. /help shows what there is.`);
   await command.run(session, rest.trim());
 }

@@ -5,5 +5,7 @@ import type { Logger } from "@chatsdk/client";
 export function logTo(file: string): Logger {
   const line = (level: string) => (message: string) =>
     appendFileSync(file, `${new Date().toISOString()} ${level} ${message}\n`, { mode: 0o600 });
-  return { debug: line("debug"), info: line("info"), warn: line("warn") };
+  const logger = { debug: line("debug"), info: line("info"), warn: line("warn") };
+  logger.info(`started, Node ${process.version}`);
+  return logger;
 }

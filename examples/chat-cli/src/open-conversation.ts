@@ -7,6 +7,8 @@ import { dayLine, dim, messageBlock, newLine, reactionLine, statusWord } from ".
 
 /** What is there to be read is read: the peer is told once this much time has passed without a further message. */
 const READ_AFTER_MS = 700;
+/** Read from the database at a time. */
+const ROWS = 100;
 
 export interface OpenConversationParts {
   client: ChatClient;
@@ -44,21 +46,17 @@ export class OpenConversation {
   async showNewest(limit: number): Promise<void> {
     const { client, screen } = this.#parts;
     const unread = await client.unreadCount(this.conversation.id);
-    const page = await client.messages(this.conversation.id, { limit: Math.min(1000, Math.max(limit, unread)) });
-    this.#lastDay = "";
+    const page = await this.#page(Math.max(limit, unread));
     await this.#showPage(page, unread);
-    if (unread > 0) this.#willRead(page.find(({ outgoing }) => !outgoing));
     if (page.length === 0) screen.print(dim("      No messages yet. Type one."));
+    if (unread > 0) this.#willRead((await client.messages(this.conversation.id)).find(({ outgoing }) => !outgoing));
   }
 
   /** Prints the page before the oldest one shown. */
   async showOlder(limit: number): Promise<void> {
-    const { client, screen } = this.#parts;
-    if (!this.#oldest) return this.showNewest(limit);
-    const page = await client.messages(this.conversation.id, { limit, before: this.#oldest });
-    this.#lastDay = "";
+    const page = await this.#page(limit, this.#oldest);
     await this.#showPage(page, 0);
-    if (page.length < limit) screen.print(dim("      This is the beginning."));
+    if (page.length < limit) this.#parts.screen.print(dim("      This is the beginning."));
   }
 
   /** A message that was just sent or received. */
@@ -107,17 +105,35 @@ export class OpenConversation {
     this.#readTimer = setTimeout(() => void this.flushRead().catch(() => {}), READ_AFTER_MS);
   }
 
-  async #showPage(newestFirst: readonly ChatMessage[], unread: number): Promise<void> {
-    const { screen } = this.#parts;
-    for (const message of newestFirst) {
-      const reaction = Reaction.read(message);
-      if (reaction) this.#noteReaction(message, reaction, { isOlder: true });
+  /** The messages before one, newest first: those that get lines of their own. Reactions are noted on the way. */
+  async #page(limit: number, before?: ChatMessage): Promise<ChatMessage[]> {
+    const found: ChatMessage[] = [];
+    let from = before;
+    for (;;) {
+      const rows = await this.#parts.client.messages(this.conversation.id, {
+        limit: ROWS,
+        ...(from && { before: from }),
+      });
+      for (const message of rows) {
+        from = message;
+        this.#oldest = message;
+        const reaction = Reaction.read(message);
+        if (reaction) this.#noteReaction(message, reaction, { isOlder: true });
+        else if (!Introduction.matches(message)) found.push(message);
+        if (found.length === limit) return found;
+      }
+      if (rows.length < ROWS) return found;
     }
-    this.#oldest = newestFirst.at(-1) ?? this.#oldest;
-    const messages = newestFirst.filter((message) => !Reaction.matches(message) && !Introduction.matches(message));
-    const firstNew = messages.filter(({ outgoing }) => !outgoing)[unread - 1];
-    for (const message of messages.reverse()) {
-      if (message === firstNew) screen.print(newLine(unread));
+  }
+
+  async #showPage(newestFirst: readonly ChatMessage[], unread: number): Promise<void> {
+    const firstNew = newestFirst.filter(({ outgoing }) => !outgoing)[unread - 1];
+    this.#lastDay = "";
+    for (const message of newestFirst.toReversed()) {
+      if (message === firstNew) {
+        this.#showDay(message);
+        this.#parts.screen.print(newLine(unread));
+      }
       await this.#show(message, false);
     }
   }
@@ -125,10 +141,14 @@ export class OpenConversation {
   async #show(message: ChatMessage, recovered: boolean): Promise<void> {
     const { screen } = this.#parts;
     this.#shown.set(message.id, { message, recovered });
-    const day = message.sentAt.toDateString();
-    if (day !== this.#lastDay) screen.print(dayLine(message.sentAt));
-    this.#lastDay = day;
+    this.#showDay(message);
     screen.printBlock(message.id, await this.#render(message.id));
+  }
+
+  #showDay({ sentAt }: ChatMessage): void {
+    const day = sentAt.toDateString();
+    if (day !== this.#lastDay) this.#parts.screen.print(dayLine(sentAt));
+    this.#lastDay = day;
   }
 
   async #redraw(messageId: string): Promise<void> {

@@ -229,7 +229,7 @@ export class Session {
       repairSent: (peer) => view.attention(`⚠ Waiting for ${peer} to agree to new keys`),
       repairRequested: (peer) =>
         view.attention(
-          `⚠ ${peer} asks for new keys. Make sure that it is them, on another way; then /repair. After it compare /safety again`,
+          `⚠ ${peer} asks for new keys. Ask them in another way, such as a call, whether they did; then /repair, and compare /safety again`,
         ),
     };
     await this.#notice(conversationId, notices[session]);

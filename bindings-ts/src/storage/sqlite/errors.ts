@@ -2,7 +2,16 @@ import { ChatError } from "@chatsdk/core";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 
 /** Primary result codes of SQLite; the extended ones carry them in their low byte. */
-export const SQLITE = { PERM: 3, BUSY: 5, LOCKED: 6, READONLY: 8, CORRUPT: 11, FULL: 13, CANTOPEN: 14, NOTADB: 26 } as const;
+export const SQLITE = {
+  PERM: 3,
+  BUSY: 5,
+  LOCKED: 6,
+  READONLY: 8,
+  CORRUPT: 11,
+  FULL: 13,
+  CANTOPEN: 14,
+  NOTADB: 26,
+} as const;
 
 /** No space for the -shm file, which the check of a database after a crash needs. */
 const IOERR_SHMSIZE = 10 | (19 << 8);
@@ -19,18 +28,34 @@ export function storageError(error: unknown, subject: string): ChatError {
   switch (sqliteCode(error) ?? fileSystemCode(error)) {
     case SQLITE.BUSY:
     case SQLITE.LOCKED:
-      return new ChatError(ErrorCode.DATABASE_LOCKED, `${subject}: is open in another client or process; close it there first`, { retryable: true, cause: error });
+      return new ChatError(
+        ErrorCode.DATABASE_LOCKED,
+        `${subject}: is open in another client or process; close it there first`,
+        { retryable: true, cause: error },
+      );
     case SQLITE.CORRUPT:
     case SQLITE.NOTADB:
       return corrupt(subject, "is damaged", { cause: error });
     case SQLITE.FULL:
-      return new ChatError(ErrorCode.STORAGE_FULL, `${subject}: no space is left, nothing was changed; free space and try again`, { retryable: true, cause: error });
+      return new ChatError(
+        ErrorCode.STORAGE_FULL,
+        `${subject}: no space is left, nothing was changed; free space and try again`,
+        { retryable: true, cause: error },
+      );
     case SQLITE.READONLY:
     case SQLITE.PERM:
     case SQLITE.CANTOPEN:
-      return new ChatError(ErrorCode.STORAGE_FAILED, `${subject}: cannot be written; allow writing the file and its folder`, { cause: error });
+      return new ChatError(
+        ErrorCode.STORAGE_FAILED,
+        `${subject}: cannot be written; allow writing the file and its folder`,
+        { cause: error },
+      );
     default:
-      return new ChatError(ErrorCode.STORAGE_FAILED, `${subject}: the storage failed, nothing was changed; see the cause`, { cause: error });
+      return new ChatError(
+        ErrorCode.STORAGE_FAILED,
+        `${subject}: the storage failed, nothing was changed; see the cause`,
+        { cause: error },
+      );
   }
 }
 
@@ -44,5 +69,9 @@ function fileSystemCode(error: unknown): number | undefined {
 
 /** DATABASE_CORRUPT; `what` completes "the file ...". */
 export function corrupt(subject: string, what: string, options: { remedy?: string; cause?: unknown } = {}): ChatError {
-  return new ChatError(ErrorCode.DATABASE_CORRUPT, `${subject}: ${what}; it was not changed; ${options.remedy ?? "restore a backup"}`, { cause: options.cause });
+  return new ChatError(
+    ErrorCode.DATABASE_CORRUPT,
+    `${subject}: ${what}; it was not changed; ${options.remedy ?? "restore a backup"}`,
+    { cause: options.cause },
+  );
 }

@@ -1,5 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { accessSync, closeSync, constants, existsSync, fsyncSync, linkSync, openSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
@@ -41,7 +53,11 @@ export function openFile(path: string, options: OpenOptions): { database: Databa
   const subject = `path ${file}`;
   try {
     if (!fileExists(file, subject)) {
-      if (!options.create) throw new ChatError(ErrorCode.INVALID_ARGUMENT, `${subject}: there is no such file; correct it, or open with create: true`);
+      if (!options.create)
+        throw new ChatError(
+          ErrorCode.INVALID_ARGUMENT,
+          `${subject}: there is no such file; correct it, or open with create: true`,
+        );
       createFile(file, subject);
     }
     return { database: openExisting(realpathSync(file), options, subject), subject };
@@ -74,7 +90,11 @@ function openExisting(file: string, options: OpenOptions, subject: string): Data
       checkLength(file, database, subject);
       checkContent(database, small, subject);
     }
-    if (pragma(database, "journal_mode = WAL") !== "wal") throw new ChatError(ErrorCode.STORAGE_FAILED, `${subject}: the file system does not allow a write-ahead log; use a local disk`);
+    if (pragma(database, "journal_mode = WAL") !== "wal")
+      throw new ChatError(
+        ErrorCode.STORAGE_FAILED,
+        `${subject}: the file system does not allow a write-ahead log; use a local disk`,
+      );
     database.exec(CONNECTION_PRAGMAS);
     // Left by the read-only connection; nobody else can use it under our lock.
     rmSync(`${file}-shm`, { force: true });
@@ -99,7 +119,10 @@ function checkIdentity(file: string, subject: string): void {
   });
   if (applicationId !== APPLICATION_ID) throw corrupt(subject, "is a database of another application");
   if (version > SCHEMA_VERSION) {
-    throw new ChatError(ErrorCode.UNSUPPORTED_VERSION, `${subject}: schema version ${version} is newer than ${SCHEMA_VERSION}, the newest this SDK knows; update the SDK`);
+    throw new ChatError(
+      ErrorCode.UNSUPPORTED_VERSION,
+      `${subject}: schema version ${version} is newer than ${SCHEMA_VERSION}, the newest this SDK knows; update the SDK`,
+    );
   }
   if (version < 1) throw corrupt(subject, "has no schema version");
 }
@@ -122,7 +145,12 @@ function checkLength(file: string, database: DatabaseSync, subject: string): voi
 }
 
 function checkContent(database: DatabaseSync, readThrough: boolean, subject: string): void {
-  const names = new Set(database.prepare("SELECT name FROM sqlite_schema").all().map((row) => row["name"]));
+  const names = new Set(
+    database
+      .prepare("SELECT name FROM sqlite_schema")
+      .all()
+      .map((row) => row["name"]),
+  );
   const absent = SCHEMA_OBJECTS.filter((name) => !names.has(name));
   if (absent.length > 0) throw corrupt(subject, `lacks ${absent.join(", ")}`);
   if (readThrough && pragma(database, "quick_check(1)") !== "ok") throw corrupt(subject, "is damaged");
@@ -131,11 +159,15 @@ function checkContent(database: DatabaseSync, readThrough: boolean, subject: str
 /** Made under another name and given its own once complete and on disk: no crash leaves half a database under `file`. */
 function createFile(file: string, subject: string): void {
   const folder = dirname(file);
-  if (!existsSync(folder)) throw new ChatError(ErrorCode.INVALID_ARGUMENT, `${subject}: its folder does not exist; make it first`);
+  if (!existsSync(folder))
+    throw new ChatError(ErrorCode.INVALID_ARGUMENT, `${subject}: its folder does not exist; make it first`);
   requireWritable(folder, subject);
   for (const remnant of [`${file}-wal`, `${file}-journal`]) {
     // SQLite would mix it into the new database.
-    if (existsSync(remnant)) throw corrupt(subject, `is missing, but ${remnant} is there and may hold its newest commits`, { remedy: "put the file back, or remove both" });
+    if (existsSync(remnant))
+      throw corrupt(subject, `is missing, but ${remnant} is there and may hold its newest commits`, {
+        remedy: "put the file back, or remove both",
+      });
   }
   const draft = `${file}.${randomBytes(8).toString("hex")}.new`;
   try {
@@ -143,7 +175,9 @@ function createFile(file: string, subject: string): void {
     closeSync(openSync(draft, "wx", 0o600));
     withDatabase(connect(draft, "mode=rw"), (database) => {
       database.exec(`${CONNECTION_PRAGMAS} PRAGMA journal_mode = WAL;`);
-      database.exec(`BEGIN; ${SCHEMA} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT;`);
+      database.exec(
+        `BEGIN; ${SCHEMA} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT;`,
+      );
     });
     giveName(draft, file);
     syncFolder(folder);
@@ -178,7 +212,8 @@ function syncFolder(folder: string): void {
 
 function fileExists(file: string, subject: string): boolean {
   const stat = statSync(file, { throwIfNoEntry: false });
-  if (stat && !stat.isFile()) throw new ChatError(ErrorCode.INVALID_ARGUMENT, `${subject}: is not a regular file; name a file`);
+  if (stat && !stat.isFile())
+    throw new ChatError(ErrorCode.INVALID_ARGUMENT, `${subject}: is not a regular file; name a file`);
   return stat !== undefined;
 }
 
@@ -186,14 +221,21 @@ function requireWritable(path: string, subject: string): void {
   try {
     accessSync(path, constants.R_OK | constants.W_OK);
   } catch (error) {
-    throw new ChatError(ErrorCode.STORAGE_FAILED, `${subject}: ${path} is read-only; allow reading and writing it, or use another place`, { cause: error });
+    throw new ChatError(
+      ErrorCode.STORAGE_FAILED,
+      `${subject}: ${path} is read-only; allow reading and writing it, or use another place`,
+      { cause: error },
+    );
   }
 }
 
 /** `mode` rather than flags: SQLite must not make a file that vanished since we looked. */
 function connect(file: string, parameters: string): DatabaseSync {
   const { DatabaseSync } = sqlite();
-  return new DatabaseSync(`${pathToFileURL(file).href}?${parameters}`, { readOnly: parameters.startsWith("mode=ro"), enableDoubleQuotedStringLiterals: false });
+  return new DatabaseSync(`${pathToFileURL(file).href}?${parameters}`, {
+    readOnly: parameters.startsWith("mode=ro"),
+    enableDoubleQuotedStringLiterals: false,
+  });
 }
 
 function withDatabase<T>(database: DatabaseSync, use: (database: DatabaseSync) => T): T {

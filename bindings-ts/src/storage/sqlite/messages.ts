@@ -5,7 +5,19 @@ import { queryWords } from "../search-words.ts";
 import type { MessageRow, MessageStore, PageRequest, Position, SearchOptions } from "../storage.ts";
 import { checkLimit } from "../validation.ts";
 import type { Connection, Value } from "./connection.ts";
-import { conversationFromRow, conversationValues, enumText, enumValue, messageFromRow, messageValues, PUT_CONVERSATION, PUT_MESSAGE, SELECT_CONVERSATION, SELECT_MESSAGE, signed } from "./rows.ts";
+import {
+  conversationFromRow,
+  conversationValues,
+  enumText,
+  enumValue,
+  messageFromRow,
+  messageValues,
+  PUT_CONVERSATION,
+  PUT_MESSAGE,
+  SELECT_CONVERSATION,
+  SELECT_MESSAGE,
+  signed,
+} from "./rows.ts";
 
 const NEWEST_FIRST = "ORDER BY lamport DESC, message_id DESC LIMIT ?";
 
@@ -32,7 +44,11 @@ export class SqliteMessages implements MessageStore {
   }
 
   async message(conversationId: string, messageId: string): Promise<MessageRow | undefined> {
-    const row = this.#connection.get(`${SELECT_MESSAGE} WHERE conversation_id = ? AND message_id = ?`, conversationId, messageId);
+    const row = this.#connection.get(
+      `${SELECT_MESSAGE} WHERE conversation_id = ? AND message_id = ?`,
+      conversationId,
+      messageId,
+    );
     return row && messageFromRow(row);
   }
 
@@ -40,7 +56,12 @@ export class SqliteMessages implements MessageStore {
     checkLimit(limit);
     const older = olderThan(before);
     return this.#connection
-      .all(`${SELECT_MESSAGE} WHERE conversation_id = ? ${older.condition} ${NEWEST_FIRST}`, conversationId, ...older.values, limit)
+      .all(
+        `${SELECT_MESSAGE} WHERE conversation_id = ? ${older.condition} ${NEWEST_FIRST}`,
+        conversationId,
+        ...older.values,
+        limit,
+      )
       .map(messageFromRow);
   }
 
@@ -79,10 +100,19 @@ export class SqliteMessages implements MessageStore {
   }
 
   setStatus({ conversationId, messageId, status, failureReason }: StatusChange): void {
-    const row = this.#connection.get("SELECT id, status FROM messages WHERE conversation_id = ? AND message_id = ? AND outgoing = 1", conversationId, messageId);
+    const row = this.#connection.get(
+      "SELECT id, status FROM messages WHERE conversation_id = ? AND message_id = ? AND outgoing = 1",
+      conversationId,
+      messageId,
+    );
     if (!row || !mayBecome(enumValue(DeliveryStatus, row["status"]), status)) return;
     const reason = status === DeliveryStatus.FAILED ? enumText(FailureReason, failureReason) : null;
-    this.#connection.run("UPDATE messages SET status = ?, failure_reason = ? WHERE id = ?", enumText(DeliveryStatus, status), reason, row["id"] as bigint);
+    this.#connection.run(
+      "UPDATE messages SET status = ?, failure_reason = ? WHERE id = ?",
+      enumText(DeliveryStatus, status),
+      reason,
+      row["id"] as bigint,
+    );
   }
 
   peerRead(conversationId: string, messageId: string): void {

@@ -1,11 +1,30 @@
 import { create } from "@bufbuild/protobuf";
-import { type Conversation, ConversationSchema, DeliveryStatus, FailureReason, type Message, MessageSchema, SessionState } from "@chatsdk/abi/api_pb";
+import {
+  type Conversation,
+  ConversationSchema,
+  DeliveryStatus,
+  FailureReason,
+  type Message,
+  MessageSchema,
+  SessionState,
+} from "@chatsdk/abi/api_pb";
 import type { MessageRow } from "../storage.ts";
 import type { Row, Value } from "./connection.ts";
 
 /** Columns in the order of `messageValues`. */
 const MESSAGE_COLUMNS = [
-  ...["conversation_id", "message_id", "outgoing", "sequence", "lamport", "timestamp_ms", "stored_ms", "domain", "tag", "version"],
+  ...[
+    "conversation_id",
+    "message_id",
+    "outgoing",
+    "sequence",
+    "lamport",
+    "timestamp_ms",
+    "stored_ms",
+    "domain",
+    "tag",
+    "version",
+  ],
   ...["payload", "text", "refers_to", "status", "failure_reason"],
 ];
 
@@ -19,7 +38,16 @@ export const SELECT_MESSAGE = `SELECT ${MESSAGE_COLUMNS.map((name) => (name === 
 
 /** Columns in the order of `conversationValues`. */
 const CONVERSATION_COLUMNS = [
-  ...["conversation_id", "account_id", "peer_identity_key", "created_ms", "suite", "session_state", "verified", "initiator"],
+  ...[
+    "conversation_id",
+    "account_id",
+    "peer_identity_key",
+    "created_ms",
+    "suite",
+    "session_state",
+    "verified",
+    "initiator",
+  ],
   "last_activity_ms",
 ];
 

@@ -11,7 +11,11 @@ let loaded: Sqlite | undefined;
  */
 export function sqlite(): Sqlite {
   loaded ??= withoutSqliteWarning(() => process.getBuiltinModule("node:sqlite"));
-  if (!loaded) throw new ChatError(ErrorCode.STORAGE_FAILED, `Node ${process.version} has no node:sqlite: use Node 22.13 or newer`);
+  if (!loaded)
+    throw new ChatError(
+      ErrorCode.STORAGE_FAILED,
+      `Node ${process.version} has no node:sqlite: use Node 22.13 or newer`,
+    );
   return loaded;
 }
 
@@ -22,7 +26,10 @@ export function sqlite(): Sqlite {
 function withoutSqliteWarning<T>(load: () => T): T {
   const emitWarning = process.emitWarning;
   process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {
-    const isSqliteWarning = typeof warning === "string" && warning.startsWith("SQLite is an experimental feature") && rest[0] === "ExperimentalWarning";
+    const isSqliteWarning =
+      typeof warning === "string" &&
+      warning.startsWith("SQLite is an experimental feature") &&
+      rest[0] === "ExperimentalWarning";
     if (!isSqliteWarning) Reflect.apply(emitWarning, process, [warning, ...rest]);
   }) as typeof process.emitWarning;
   try {

@@ -75,4 +75,7 @@ export const SCHEMA = `
 `;
 
 /** What a database of this version must contain, to tell a damaged or foreign schema at open rather than at first use. */
-export const SCHEMA_OBJECTS = Array.from(SCHEMA.matchAll(/^\s*CREATE (?:VIRTUAL )?(?:TABLE|INDEX|TRIGGER) (\w+)/gm), (match) => match[1] ?? "");
+export const SCHEMA_OBJECTS = Array.from(
+  SCHEMA.matchAll(/^\s*CREATE (?:VIRTUAL )?(?:TABLE|INDEX|TRIGGER) (\w+)/gm),
+  (match) => match[1] ?? "",
+);

@@ -22,14 +22,20 @@ export class SqliteSecrets implements SecretStore {
 
   async scan(prefix: string, limit: number): Promise<{ key: string; value: Uint8Array }[]> {
     const { condition, values } = startsWith(prefix);
-    return this.#connection.all(`SELECT key, value FROM records WHERE ${condition} ORDER BY key LIMIT ?`, ...values, limit || -1).map(record);
+    return this.#connection
+      .all(`SELECT key, value FROM records WHERE ${condition} ORDER BY key LIMIT ?`, ...values, limit || -1)
+      .map(record);
   }
 
   // The rest belongs to a transaction of the storage.
 
   put(key: string, value: Uint8Array): void {
     // Not REPLACE: it deletes the old row, and a setting decides whether the trigger then takes the tags.
-    this.#connection.run("INSERT INTO records (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value);
+    this.#connection.run(
+      "INSERT INTO records (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+      key,
+      value,
+    );
   }
 
   delete(key: string): void {
@@ -43,7 +49,11 @@ export class SqliteSecrets implements SecretStore {
 
   addTags(key: string, tags: Uint8Array): void {
     for (const tag of eachTag(tags)) {
-      this.#connection.run("INSERT INTO tags (tag, key) VALUES (?, ?) ON CONFLICT (tag) DO UPDATE SET key = excluded.key", tag, key);
+      this.#connection.run(
+        "INSERT INTO tags (tag, key) VALUES (?, ?) ON CONFLICT (tag) DO UPDATE SET key = excluded.key",
+        tag,
+        key,
+      );
     }
   }
 
@@ -59,5 +69,7 @@ function record(row: Row): { key: string; value: Uint8Array } {
 /** A range of the primary key rather than LIKE, which ignores case and knows wildcards. */
 function startsWith(prefix: string): { condition: string; values: string[] } {
   const end = prefixEnd(prefix);
-  return end === undefined ? { condition: "key >= ?", values: [prefix] } : { condition: "key >= ? AND key < ?", values: [prefix, end] };
+  return end === undefined
+    ? { condition: "key >= ?", values: [prefix] }
+    : { condition: "key >= ? AND key < ?", values: [prefix, end] };
 }

@@ -1,0 +1,166 @@
+import { DeliveryStatus, FailureReason } from "@chatsdk/abi/api_pb";
+import { ErrorCode } from "@chatsdk/abi/errors_pb";
+import { ChatError } from "@chatsdk/core";
+import { describe, expect, test } from "vitest";
+import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
+import { MAX_FRAME_LENGTH, SEGMENT_LENGTH } from "../../core/src/segmentation/segmentation.ts";
+import { censorSequences, reported, watchDelivered } from "../src/chatter.ts";
+import { pair, type Person } from "../src/people.ts";
+import { CALM, World } from "../src/world.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const STORM = { loss: 0.2, duplication: 0.1, reorder: 20, delayMs: 300, store: false };
+
+function large(length: number, seed = 1): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = (i * seed + (i >> 8)) & 255;
+  return bytes;
+}
+
+function sendBytes(person: Person, conversationId: string, payload: Uint8Array): string {
+  const content = { domain: 7, tag: 1, version: 1, payload };
+  return person.call({ case: "sendMessage", value: { conversationId, content } }, "sentMessage").message!.messageId;
+}
+
+/** Hashes of what arrived, by message id; a message that arrived twice has two. */
+function arrived(person: Person): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const { message } of person.eventsOf("messageReceived")) {
+    if (message!.text !== "hello")
+      found.set(message!.messageId, [...(found.get(message!.messageId) ?? []), digest(message!.payload)]);
+  }
+  return found;
+}
+
+function digest(bytes: Uint8Array): string {
+  return Buffer.from(nodeCrypto.sha256(bytes)).toString("hex");
+}
+
+function stored(person: Person, prefix: string): number {
+  return person.machine.disk.keysUnder(prefix).length;
+}
+
+describe("large contents", () => {
+  test.each([
+    [300_000, 5],
+    [5_000_000, 77],
+    [SEGMENT_LENGTH, 2],
+    [SEGMENT_LENGTH - 64, 1],
+  ])("F2 %i bytes travel in %i parts and arrive as one message", (length, parts) => {
+    const world = new World();
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    const payload = large(length);
+    const before = world.published.length;
+    const id = sendBytes(alice, conversationId, payload);
+    expect(world.published.length - before).toBe(parts);
+    for (const publication of world.published) expect(publication.payload.length).toBeLessThan(150 * 1024);
+    world.run(5 * MINUTE);
+    expect(arrived(bob)).toEqual(new Map([[id, [digest(payload)]]]));
+    expect(bob.rows(conversationId).find((row) => row.messageId === id)!.payload.length).toBe(length);
+    expect(alice.withStatus(DeliveryStatus.DELIVERED).filter((other) => other === id)).toEqual([id]);
+    expect(alice.withStatus(DeliveryStatus.SENT).filter((other) => other === id)).toEqual([id]);
+    expect([stored(bob, "segment/"), stored(bob, "held/"), stored(alice, "out/")]).toEqual([0, 0, 0]);
+  });
+
+  test("F2 over the limit a content is refused and nothing changes; just below it is taken", () => {
+    const { alice, conversationId } = pair(new World(), {}, nodeCrypto);
+    const before = alice.machine.disk.fingerprint();
+    for (const length of [MAX_FRAME_LENGTH - 63, 2 * MAX_FRAME_LENGTH]) {
+      let code = ErrorCode.ERROR_CODE_UNSPECIFIED;
+      try {
+        sendBytes(alice, conversationId, new Uint8Array(length));
+      } catch (error) {
+        code = (error as ChatError).code;
+      }
+      expect(code).toBe(ErrorCode.CONTENT_TOO_LARGE);
+    }
+    expect(alice.machine.disk.fingerprint()).toBe(before);
+    sendBytes(alice, conversationId, new Uint8Array(MAX_FRAME_LENGTH - 64));
+    expect(stored(alice, "out/")).toBe(255);
+  });
+
+  test.each([1, 2])(
+    "F2 R1 through loss, reordering and duplication, two large ones among small ones (seed %i)",
+    (seed) => {
+      const world = new World(seed);
+      const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+      world.weather = STORM;
+      const sent = new Map<string, string[]>();
+      const send = (person: Person, payload: Uint8Array): string => {
+        const id = sendBytes(person, conversationId, payload);
+        sent.set(id, [digest(payload)]);
+        return id;
+      };
+      for (let i = 0; i < 20; i++) {
+        if (i === 5) send(alice, large(1_500_000, 3));
+        if (i === 6) send(alice, large(1_000_000, 5));
+        send(alice, large(40, i));
+        world.run(100);
+      }
+      world.run(6 * HOUR);
+      expect(arrived(bob)).toEqual(sent);
+      const delivered = alice.withStatus(DeliveryStatus.DELIVERED);
+      expect([...sent.keys()].every((id) => delivered.includes(id))).toBe(true);
+      expect(delivered.length).toBe(new Set(delivered).size);
+      expect([stored(bob, "segment/"), stored(bob, "held/"), stored(alice, "out/")]).toEqual([0, 0, 0]);
+    },
+  );
+
+  test("F2 F4 delivered is said only when all parts are acknowledged", () => {
+    const world = new World();
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    world.weather = { ...CALM, store: false };
+    const untrue = watchDelivered(alice, bob, conversationId);
+    world.censor = censorSequences(alice, [4]);
+    const payload = large(300_000);
+    const id = sendBytes(alice, conversationId, payload);
+    const after = alice.send(conversationId, "after");
+    world.run(30 * MINUTE);
+    expect(stored(alice, "out/")).toBe(1);
+    expect(alice.withStatus(DeliveryStatus.DELIVERED)).toContain(after);
+    expect(alice.withStatus(DeliveryStatus.DELIVERED)).not.toContain(id);
+    expect(bob.texts).toEqual(["hello", "after"]);
+    world.censor = () => false;
+    world.run(6 * HOUR);
+    expect(alice.withStatus(DeliveryStatus.DELIVERED)).toContain(id);
+    expect(arrived(bob).get(id)).toEqual([digest(payload)]);
+    expect(untrue.untrue).toEqual([]);
+  });
+
+  test("F2 F4 the same content twice at the same moment is two messages, whatever part is late", () => {
+    const world = new World();
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    world.weather = { ...CALM, store: false };
+    const payload = large(100_000);
+    world.censor = censorSequences(alice, [3]);
+    const ids = [1, 2].map(() => sendBytes(alice, conversationId, payload));
+    world.run(10 * MINUTE);
+    world.censor = () => false;
+    world.run(6 * HOUR);
+    expect(new Set(alice.withStatus(DeliveryStatus.DELIVERED))).toEqual(
+      new Set([alice.rows(conversationId)[0]!.messageId, ...ids]),
+    );
+    expect(arrived(bob)).toEqual(new Map(ids.map((id) => [id, [digest(payload)]])));
+    expect(stored(bob, "segment/")).toBe(0);
+  });
+
+  test("F2 an incomplete set expires after the lifetime of a message, and its sender is told", () => {
+    const world = new World();
+    const { alice, bob, conversationId } = pair(world, { messageTtlMs: BigInt(DAY) }, nodeCrypto);
+    world.weather = { ...CALM, store: false };
+    world.censor = censorSequences(alice, [4]);
+    const id = sendBytes(alice, conversationId, large(300_000));
+    world.run(DAY - HOUR);
+    expect(stored(bob, "segment/")).toBe(4);
+    world.run(2 * HOUR);
+    expect(stored(bob, "segment/")).toBe(0);
+    const failed = alice.eventsOf("messageStatusChanged").filter(({ status }) => status === DeliveryStatus.FAILED);
+    expect(failed).toMatchObject([{ messageId: id, failureReason: FailureReason.EXPIRED }]);
+    expect(reported(bob, "messagesLost").length).toBe(1);
+    alice.send(conversationId, "goes on");
+    world.run(MINUTE);
+    expect(bob.texts).toEqual(["hello", "goes on"]);
+  });
+});
