@@ -35,7 +35,7 @@ function concat(...parts: Uint8Array[]): Uint8Array {
 }
 
 /** Reads an envelope of a set-up. */
-export function handshakeOf(envelope: Uint8Array): InboxHandshake {
+function handshakeOf(envelope: Uint8Array): InboxHandshake {
   return decode(InboxHandshakeSchema, decodeEnvelope(envelope).payload, "handshake");
 }
 

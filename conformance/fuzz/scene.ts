@@ -5,7 +5,7 @@ import { Person } from "../src/people.ts";
 import { type Publication, World } from "../src/world.ts";
 
 /** An envelope of an honest sender that has not reached its recipient yet. */
-export interface Held {
+interface Held {
   from: string;
   publishId: string;
   payload: Uint8Array;

@@ -7,6 +7,7 @@ import { ErrorCode, type ProtocolSettings, SqliteStorage, type Storage, type Tra
 import { ChatError } from "@chatsdk/core";
 import { beforeAll, describe, expect, test } from "vitest";
 import { seededRandom } from "../src/random.ts";
+import { fingerprint, keysUsedTwice } from "./support/envelopes.ts";
 import { LocalClient, meet } from "./support/local-client.ts";
 import { afterwards, person, ServiceNode, temporaryFolder } from "./support/network.ts";
 import { compilePackages, until } from "./support/person.ts";
@@ -246,7 +247,7 @@ describe("a full disk", () => {
     for (let i = 0; i < 5; i++) {
       const published = transport.published.length;
       await expect(alice.client.send(conversationId, `lost ${"y".repeat(60_000)}`)).rejects.toMatchObject(failsWith(ErrorCode.STORAGE_FULL));
-      expect(transport.published.slice(published).filter((length) => length > 60_000)).toEqual([]);
+      expect(transport.published.slice(published).filter(({ length }) => length > 60_000)).toEqual([]);
     }
     const duringFull = Array.from({ length: 5 }, (_, i) => `while full ${i} ${"z".repeat(30_000)}`);
     for (const text of duringFull) await bob.client.send(conversationId, text);
@@ -313,6 +314,8 @@ describe("a storage that fails", () => {
       const numbers = who.events.map(({ number }) => number).filter((number) => number !== 0n);
       expect(numbers).toEqual(numbers.map((_, i) => BigInt(i + 1)));
     }
+    const envelopes = sides.flatMap(({ transport }) => transport.published).map(fingerprint);
+    expect(keysUsedTwice(envelopes)).toEqual([]);
     console.log(`${failures.join(" and ")} commits failed; ${sent.map((texts) => texts.length).join(" and ")} of 60 sends each resolved, all arrived`);
   });
 
@@ -379,9 +382,9 @@ class FailingStorage implements Storage {
   }
 }
 
-/** The real transport, with the sizes of what is published. */
+/** The real transport, with what is published. */
 class SpyTransport extends WakuTransport implements Transport {
-  readonly published: number[] = [];
+  readonly published: Uint8Array[] = [];
   readonly #storage: FailingStorage | undefined;
 
   constructor(peers: readonly string[], storage?: FailingStorage) {
@@ -390,7 +393,7 @@ class SpyTransport extends WakuTransport implements Transport {
   }
 
   override publish(...args: Parameters<WakuTransport["publish"]>): Promise<void> {
-    this.published.push(args[1].length);
+    this.published.push(args[1]);
     if (this.#storage?.failed) this.#storage.leaks.push(`a publication of ${args[1].length} bytes`);
     return super.publish(...args);
   }

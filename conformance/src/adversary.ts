@@ -1,13 +1,20 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { type ConversationRecord, ConversationRecordSchema } from "@chatsdk/abi/records_pb";
 import {
+  type Envelope,
+  EnvelopeSchema,
+  type InboxHandshake,
   InboxHandshakeSchema,
   InitiatorHelloSchema,
   type Payload,
   PayloadSchema,
   SdsMessageSchema,
 } from "@chatsdk/abi/wire_pb";
-import { SendingChainSchema, SessionSchema } from "@chatsdk/abi/records_pb";
+import {
+  type ConversationRecord,
+  ConversationRecordSchema,
+  SendingChainSchema,
+  SessionSchema,
+} from "@chatsdk/abi/records_pb";
 import { type Crypto, Entropy } from "@chatsdk/core";
 import { concatBytes } from "../../core/src/bytes.ts";
 import { encodeEnvelope } from "../../core/src/envelope/envelope.ts";
@@ -16,6 +23,7 @@ import {
   InitiatorAgreement,
   inboxHint,
   inboxHintKey,
+  ResponderAgreement,
   type Transcript,
 } from "../../core/src/handshake/key-agreement.ts";
 import { SUITE_HYBRID } from "../../core/src/handshake/suite.ts";
@@ -32,6 +40,17 @@ export interface Lies {
   plaintext?: Uint8Array;
   /** The envelope's hint. */
   hint?: Uint8Array;
+  /** Stolen from the responder: serves in place of the initiator's identity key. */
+  responder?: { identitySeed: Uint8Array; prekeySecret: Uint8Array };
+}
+
+/** What is inside the envelope of a set-up. */
+export function handshakeOf(envelope: Uint8Array): InboxHandshake {
+  return fromBinary(InboxHandshakeSchema, openEnvelope(envelope).payload);
+}
+
+export function openEnvelope(envelope: Uint8Array): Envelope {
+  return fromBinary(EnvelopeSchema, envelope);
 }
 
 /** A set-up by somebody who holds the link and an identity of his own, and follows the protocol only as far as he likes. */
@@ -61,7 +80,7 @@ export function forgeHandshake(
   const { ephemeralKey } = agreement;
   const { key, nonce } = agreement.helloKey(hash);
   const encryptedHello = crypto.aeadSeal(key, nonce, pad(hello), concatBytes(hash, ephemeralKey));
-  const secrets = agreement.session(identitySeed, {
+  const transcript = {
     suite: SUITE_HYBRID,
     binding: hash,
     initiatorIdentity: crypto.ed25519PublicKey(identitySeed),
@@ -70,7 +89,11 @@ export function forgeHandshake(
     prekey: bundle.signedPrekey,
     hello,
     ...lies.transcript,
-  });
+  };
+  const { responder } = lies;
+  const secrets = responder
+    ? new ResponderAgreement(crypto, responder.identitySeed, responder.prekeySecret, ephemeralKey).session(transcript)
+    : agreement.session(identitySeed, transcript);
   const session = create(SessionSchema, {
     associatedData: secrets.associatedData,
     rootKey: secrets.rootKey,

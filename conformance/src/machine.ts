@@ -4,11 +4,9 @@ import {
   type Change,
   type Config,
   ConfigSchema,
-  type Effect,
   InputSchema,
   KeyDerivationSchema,
   type Outcome,
-  type Reply,
 } from "@chatsdk/abi/host_pb";
 import { ChatError, Core, type Crypto, Entropy, type Steps, Vault } from "@chatsdk/core";
 import { Disk } from "./disk.ts";
@@ -74,26 +72,15 @@ export class Machine {
   /** One step, committed. Effects are for the caller. */
   step(nowMs: number, input: InputValue): Outcome {
     const outcome = this.prepare(nowMs, input);
-    this.commit(outcome.changes);
-    this.events.push(...outcome.events);
-    this.watch(outcome, input);
+    this.settle(outcome, input);
     return outcome;
   }
 
-  /** A call: its reply's value, or the failure as a ChatError. Effects go to `effects`. */
-  call<Case extends NonNullable<Reply["reply"]["case"]>>(
-    nowMs: number,
-    input: InputValue,
-    expected: Case,
-    effects: Effect[] = [],
-  ) {
-    const outcome = this.step(nowMs, input);
-    effects.push(...outcome.effects);
-    const reply = outcome.reply!.reply;
-    if (reply.case === "failure")
-      throw new ChatError(reply.value.code, reply.value.message, { retryable: reply.value.retryable });
-    if (reply.case !== expected) throw new Error(`reply ${reply.case}, not ${expected}`);
-    return reply.value as Extract<Reply["reply"], { case: Case }>["value"];
+  /** Commits a step and shows its events. */
+  settle(outcome: Outcome, input: InputValue): void {
+    this.commit(outcome.changes);
+    this.events.push(...outcome.events);
+    this.watch(outcome, input);
   }
 
   answer<Result>(steps: Steps<Result>): Result {
@@ -105,4 +92,19 @@ export class Machine {
   commit(changes: readonly Change[]): void {
     for (const change of changes) this.disk.apply(change);
   }
+}
+
+type Reply = NonNullable<Outcome["reply"]>["reply"];
+export type ReplyCase = NonNullable<Reply["case"]>;
+export type ReplyValue<Case extends ReplyCase> = Extract<Reply, { case: Case }>["value"];
+
+/** The value of a reply; a failure is thrown. */
+export function replyValue<Case extends ReplyCase>(
+  { reply: { reply } = {} }: Outcome,
+  expected: Case,
+): ReplyValue<Case> {
+  if (reply?.case === "failure")
+    throw new ChatError(reply.value.code, reply.value.message, { retryable: reply.value.retryable });
+  if (reply?.case !== expected) throw new Error(`reply ${reply?.case}, not ${expected}`);
+  return reply.value as ReplyValue<Case>;
 }

@@ -1,9 +1,8 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { Event, Message } from "@chatsdk/abi/api_pb";
 import { TextSchema } from "@chatsdk/abi/content_pb";
-import type { Effect } from "@chatsdk/abi/host_pb";
 import { BasicTag, type Crypto, nobleCrypto } from "@chatsdk/core";
-import { type ConfigValue, type InputValue, Machine } from "./machine.ts";
+import { type ConfigValue, type InputValue, Machine, type ReplyCase, replyValue, type ReplyValue } from "./machine.ts";
 import type { World } from "./world.ts";
 
 export function text(value: string) {
@@ -33,11 +32,9 @@ export class Person {
     this.accountId = this.call({ case: "createAccount", value: {} }, "account").accountId;
   }
 
-  call<Case extends Parameters<Machine["call"]>[2]>(input: InputValue, expected: Case) {
-    const effects: Effect[] = [];
-    const value = this.machine.call(this.world.nowMs, input, expected, effects);
-    this.world.perform(this.machine, effects);
-    return value as ReturnType<typeof this.machine.call<Case>>;
+  /** Throws the failure, or `Interrupted`. */
+  call<Case extends ReplyCase>(input: InputValue, expected: Case): ReplyValue<Case> {
+    return replyValue(this.world.call(this.machine, input), expected);
   }
 
   invite(reusable = false): string {

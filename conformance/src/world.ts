@@ -1,4 +1,4 @@
-import type { Effect, Publish } from "@chatsdk/abi/host_pb";
+import type { Effect, Outcome, Publish } from "@chatsdk/abi/host_pb";
 import type { InputValue, Machine } from "./machine.ts";
 import { seededRandom } from "./random.ts";
 
@@ -25,6 +25,15 @@ export interface Publication {
   payload: Uint8Array;
 }
 
+/**
+ * How a step ends badly: the process dies before the commit, after it, or after so many of the effects; or the disk refuses the
+ * commit and the process lives on.
+ */
+export type Fault = "before the commit" | "after the commit" | "commit refused" | number;
+
+/** A call that got no answer. */
+export class Interrupted extends Error {}
+
 interface Scheduled {
   atMs: number;
   run(): void;
@@ -32,6 +41,8 @@ interface Scheduled {
 
 /** Events an application deals with at once. */
 const EVENTS_AT_ONCE = 20;
+/** From the death of a process to its next start. */
+const DOWNTIME_MS = 700;
 
 /**
  * Machines, a clock of their own and a network between them. Time passes only when nothing is left to do at the present
@@ -45,6 +56,8 @@ export class World {
   censor: (publication: Publication) => boolean = () => false;
   /** No node takes the envelope: the machine is told. */
   refuse: (publication: Publication) => boolean = () => false;
+  /** Asked before each step of a running machine. */
+  fault: (machine: Machine, input: InputValue) => Fault | undefined = () => undefined;
   /** Machines whose application leaves events unacknowledged. */
   readonly forgetful = new Set<Machine>();
   readonly #queue: Scheduled[] = [];
@@ -72,14 +85,37 @@ export class World {
     this.#queue.splice(low, 0, { atMs, run });
   }
 
-  /** Feeds an input and carries out what it leads to. */
-  feed(machine: Machine, input: InputValue): void {
-    const { effects, events } = machine.step(this.nowMs, input);
-    this.perform(machine, effects);
-    if (events.length > 0) this.#acknowledge(machine, events.length);
+  /** Feeds an input and carries out what it leads to. `undefined` if it came to a bad end. */
+  feed(machine: Machine, input: InputValue): Outcome | undefined {
+    const fault = this.fault(machine, input);
+    const outcome = machine.prepare(this.nowMs, input);
+    if (fault !== undefined) return this.#fail(machine, outcome, fault);
+    machine.settle(outcome, input);
+    this.perform(machine, outcome.effects);
+    if (outcome.events.length > 0) this.#noteEvents(machine, outcome.events.length);
+    return outcome;
   }
 
-  #acknowledge(machine: Machine, count: number): void {
+  /** A call of the application. */
+  call(machine: Machine, input: InputValue): Outcome {
+    const outcome = this.feed(machine, input);
+    if (!outcome) throw new Interrupted();
+    return outcome;
+  }
+
+  #fail(machine: Machine, outcome: Outcome, fault: Fault): undefined {
+    if (fault === "commit refused") {
+      machine.core.commitFailed();
+      return undefined;
+    }
+    if (fault !== "before the commit") machine.commit(outcome.changes);
+    if (typeof fault === "number") this.perform(machine, outcome.effects.slice(0, fault));
+    this.switchOff(machine);
+    this.at(DOWNTIME_MS, () => this.switchOn(machine));
+    return undefined;
+  }
+
+  #noteEvents(machine: Machine, count: number): void {
     const waiting = (this.#unacknowledged.get(machine) ?? 0) + count;
     this.#unacknowledged.set(machine, waiting);
     if (waiting >= EVENTS_AT_ONCE && !this.forgetful.has(machine)) this.acknowledge(machine);
@@ -89,7 +125,7 @@ export class World {
   acknowledge(machine: Machine): void {
     this.#unacknowledged.set(machine, 0);
     const { eventNumber } = machine.events.at(-1) ?? { eventNumber: 0n };
-    machine.step(this.nowMs, { case: "acknowledgeEvents", value: { eventNumber } });
+    this.feed(machine, { case: "acknowledgeEvents", value: { eventNumber } });
   }
 
   start(machine: Machine, rolledBack = false): void {
@@ -104,7 +140,7 @@ export class World {
   }
 
   switchOn(machine: Machine, rolledBack = false): void {
-    this.#offline.delete(machine);
+    if (!this.#offline.delete(machine)) return;
     machine.restart();
     this.start(machine, rolledBack);
   }

@@ -1,220 +1,184 @@
-import type { ConfigSchema } from "@chatsdk/abi/host_pb";
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { fromBinary } from "@bufbuild/protobuf";
-import { AccountRecordSchema } from "@chatsdk/abi/records_pb";
 import { describe, expect, test } from "vitest";
-import { nodeCrypto as crypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
-import { conversationRecord, Eavesdropper, feed, KeySearch, openedRecords } from "../src/attack.ts";
-import { censorSequences } from "../src/chatter.ts";
+import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
+import { decodeInvite } from "../../core/src/invite/invite-link.ts";
 import type { Machine } from "../src/machine.ts";
 import { pair, Person } from "../src/people.ts";
-import { CALM, World } from "../src/world.ts";
+import { Thief } from "../src/thief.ts";
+import { CALM, type Publication, World } from "../src/world.ts";
 
-const HOUR = 3600_000;
-const DAY = 24 * HOUR;
-/** Nothing travels but what a test sends: acknowledgements of their own would be steps of the ratchet. */
-const SELDOM = { historyIntervalMs: HOUR };
-const QUIET = { ackDelayMs: 100 * HOUR, ackIntervalMs: 100 * HOUR, resendAfterMs: 100 * HOUR, ...SELDOM };
-const NO_KEY = { closed: "message: does not verify" };
+const DAY = 24 * 3600_000;
 
-function quietPair(suite: number, config: MessageInitShape<typeof ConfigSchema> = QUIET) {
-  const world = new World();
-  const people = pair(world, { minimumSuite: suite, maximumSuite: suite, ...config }, crypto);
-  /** Sends a text, lets it arrive, returns its envelope. */
-  const say = (person: Person, value: string): Uint8Array => {
-    const other = person === people.alice ? people.bob : people.alice;
-    const before = world.published.length;
-    person.send(people.conversationId, value);
+/** The messages' envelopes one person has published since the mark; those sent again once. */
+function messagesOf(person: Person, since = 0): Publication[] {
+  const seen = new Set<string>();
+  return person.world.published.slice(since).filter(({ from, publishId, payload }) => {
+    const isNew = !seen.has(Buffer.from(payload).toString("hex"));
+    seen.add(Buffer.from(payload).toString("hex"));
+    return isNew && from === person.machine.name && publishId.startsWith("m/");
+  });
+}
+
+function established() {
+  const world = new World(31);
+  const people = pair(world, { ackDelayMs: 1e9 }, nodeCrypto);
+  people.bob.send(people.conversationId, "hello alice");
+  world.run(1000);
+  people.alice.send(people.conversationId, "how are you");
+  world.run(1000);
+  return { world, ...people };
+}
+
+/** A thief who runs the stolen state and gets to see everything from then on. Returns what his machine shows. */
+function eavesdrop(world: World, machine: Machine, since: number): string[] {
+  for (const { topic, payload } of world.published.slice(since))
+    machine.step(world.nowMs, { case: "envelopeReceived", value: { topic, payload } });
+  return machine.events.flatMap(({ event }) =>
+    event.case === "messageReceived" ? [event.value.message!.text ?? ""] : [],
+  );
+}
+
+describe("after a theft of everything (post-compromise security)", () => {
+  test("F3 one round trip heals: what the peer says from then on is secret, with the thief listening all the time", () => {
+    const { world, alice, bob, conversationId } = established();
+    const copy = bob.machine.clone("thief");
+    const mark = world.published.length;
+    alice.send(conversationId, "before: same chain");
     world.run(1000);
-    expect(other.texts.at(-1)).toBe(value);
-    expect(world.published.length).toBe(before + 1);
-    return world.published.at(-1)!.payload;
-  };
-  return { world, say, ...people };
-}
-
-/** Everything a person has, now. */
-function steal(person: Person, conversationId: string) {
-  const machine = copyOf(person.machine);
-  const { associatedData } = conversationRecord(machine, conversationId).session!;
-  return {
-    thief: new Eavesdropper(crypto, machine, conversationId),
-    search: new KeySearch(crypto, machine),
-    opens: (envelope: Uint8Array) => [associatedData, envelope] as const,
-  };
-}
-
-function copyOf(machine: Machine): Machine {
-  return machine.clone("thief");
-}
-
-describe.each([1, 2])("F3 suite %i: a thief has a copy of everything, and sees every envelope", (suite) => {
-  test("F3 PCS the victim wrote last: its chain and the peer's answer are lost, its next answer heals", () => {
-    const { world, say, alice, bob, conversationId } = quietPair(suite);
-    say(bob, "an answer");
-    say(alice, "one");
-    say(bob, "two");
-    say(alice, "three");
-    const { thief, opens, search } = steal(alice, conversationId);
-    expect(search.opensMessage(...opens(say(alice, "the same chain")))).toBe(true);
-    expect(thief.read(world.nowMs, say(bob, "the peer's answer"))).toEqual({ text: "the peer's answer" });
-    const healing = say(alice, "four");
-    const later = [say(bob, "five"), say(alice, "six"), say(bob, "seven")];
-    for (const envelope of [healing, ...later]) expect(search.opensMessage(...opens(envelope))).toBe(false);
-    expect(thief.read(world.nowMs, later[0]!)).toEqual({ closed: "hint: not awaited" });
-    // The header key of the peer's next chain was in the copy, the key of its messages was not.
-    thief.guessStep();
-    expect(thief.read(world.nowMs, later[0]!)).toEqual(NO_KEY);
-    expect(thief.read(world.nowMs, later[2]!)).toEqual({ closed: "hint: not awaited" });
-  });
-
-  test("F3 PCS the victim read last: what it writes next is safe at once, and the peer's answer to that", () => {
-    const { world, say, alice, bob, conversationId } = quietPair(suite);
-    say(bob, "an answer");
-    say(alice, "one");
-    say(bob, "two");
-    const { thief, opens, search } = steal(alice, conversationId);
-    expect(thief.read(world.nowMs, say(bob, "the same chain"))).toEqual({ text: "the same chain" });
-    const healing = say(alice, "three");
-    const answer = say(bob, "four");
-    for (const envelope of [healing, answer]) expect(search.opensMessage(...opens(envelope))).toBe(false);
-    thief.guessStep();
-    expect(thief.read(world.nowMs, answer)).toEqual(NO_KEY);
-    for (let i = 0; i < 5; i++) {
-      say(alice, `a${i}`);
-      expect(thief.read(world.nowMs, say(bob, `b${i}`)).text).toBeUndefined();
-    }
-  });
-
-  test("F3 PCS stolen from the initiator before the answer: the answer is lost, what follows it is not", () => {
-    const { world, say, alice, bob, conversationId } = quietPair(suite);
-    const { thief, opens, search } = steal(alice, conversationId);
-    expect(search.opensMessage(...opens(say(alice, "the same chain")))).toBe(true);
-    expect(thief.read(world.nowMs, say(bob, "the answer"))).toEqual({ text: "the answer" });
-    const healing = say(alice, "one");
-    const answer = say(bob, "two");
-    for (const envelope of [healing, answer]) expect(search.opensMessage(...opens(envelope))).toBe(false);
-    thief.guessStep();
-    expect(thief.read(world.nowMs, answer)).toEqual(NO_KEY);
-  });
-
-  test("F3 PCS stolen from the responder before its answer: only the initiator's first chain is lost", () => {
-    const { world, say, alice, bob, conversationId } = quietPair(suite);
-    const { thief, opens, search } = steal(bob, conversationId);
-    expect(thief.read(world.nowMs, say(alice, "the same chain"))).toEqual({ text: "the same chain" });
-    const answer = say(bob, "the answer");
-    const next = say(alice, "one");
-    for (const envelope of [answer, next]) expect(search.opensMessage(...opens(envelope))).toBe(false);
-    thief.guessStep();
-    expect(thief.read(world.nowMs, next)).toEqual(NO_KEY);
-  });
-
-  test("F3 FS nothing that was sent, received and acknowledged before the theft can be opened any more", () => {
-    const { world, alice, bob, conversationId } = quietPair(suite, SELDOM);
-    const { thief: early } = steal(alice, conversationId);
-    const startMs = world.nowMs;
-    for (let i = 0; i < 4; i++) {
-      const person = i % 2 ? alice : bob;
-      person.send(conversationId, `${i}`);
-      if (i === 1) person.send(conversationId, "in a row");
-      world.run(2 * 60_000);
-    }
-    for (const { machine } of [alice, bob]) {
-      expect(machine.disk.keysUnder("out/")).toEqual([]);
-      world.acknowledge(machine);
-    }
-    const { associatedData } = conversationRecord(bob.machine, conversationId).session!;
-    const messages = world.published.filter(({ publishId }) => /^[ms]/.test(publishId)).slice(1);
-    expect(messages.length).toBeGreaterThan(6);
-    const answer = messages.find(({ atMs, from }) => atMs >= startMs && from === "bob")!;
-    expect(early.read(world.nowMs, answer.payload)).toEqual({ text: "0" });
-    for (const { machine } of [alice, bob]) {
-      const search = new KeySearch(crypto, copyOf(machine));
-      for (const { payload } of messages) expect(search.opensMessage(associatedData, payload, 1)).toBe(false);
-      const thief = copyOf(machine);
-      for (const { payload, from } of world.published) {
-        const fed = feed(thief, world.nowMs, payload);
-        if (from !== machine.name) expect(fed.untouched).toBe(true);
-        expect(fed.texts).toEqual([]);
-      }
-    }
-  });
-
-  test("F3 FS the first message through a single-use link is closed by its acceptance, and the link with it", () => {
-    const world = new World();
-    const bob = new Person(world, "bob", { maximumSuite: suite, ...SELDOM }, crypto);
-    const alice = new Person(world, "alice", { maximumSuite: suite, ...SELDOM }, crypto);
-    const link = bob.invite();
-    const before = copyOf(bob.machine);
-    const conversationId = alice.accept(link, "first");
-    const setUp = world.published.at(-1)!.payload;
-    const [account] = openedRecords(bob.machine, "account/");
-    const responder = { ...fromBinary(AccountRecordSchema, account!.bytes), link };
+    bob.send(conversationId, "bob's first fresh key");
     world.run(1000);
-    // Before: whoever has the prekey reads the message, and so does a machine with the copy.
-    expect(new KeySearch(crypto, before).opensSetUp(responder, setUp)).toBe(true);
-    expect(feed(before, world.nowMs, setUp).texts).toEqual(["first"]);
-    expect(bob.texts).toEqual(["first"]);
-    const thief = copyOf(bob.machine);
-    const search = new KeySearch(crypto, thief);
-    expect(search.opensSetUp(responder, setUp)).toBe(false);
-    const { associatedData, receiving } = conversationRecord(thief, conversationId).session!;
-    expect(search.opensFirstMessage(associatedData, receiving!.headerKey, setUp)).toBe(false);
-    expect(feed(thief, world.nowMs, setUp).untouched).toBe(true);
+    alice.send(conversationId, "after: the round trip is complete");
+    world.run(1000);
+    for (let i = 0; i < 10; i++) {
+      (i % 2 ? bob : alice).send(conversationId, `after ${i}`);
+      world.run(1000);
+    }
+    expect(eavesdrop(world, copy, mark)).toEqual(["before: same chain"]);
+    expect(bob.texts.filter((value) => value.startsWith("after")).length).toBe(6);
   });
 
-  test("F3 FS a reusable link: its prekey opens first messages until it expires, and not after", () => {
-    const world = new World();
-    const bob = new Person(world, "bob", { maximumSuite: suite, ...SELDOM }, crypto);
-    const alice = new Person(world, "alice", { maximumSuite: suite, ...SELDOM }, crypto);
-    const link = bob.invite(true);
-    const conversationId = alice.accept(link, "first");
-    const setUp = world.published.at(-1)!.payload;
-    const [account] = openedRecords(bob.machine, "account/");
-    const responder = { ...fromBinary(AccountRecordSchema, account!.bytes), link };
-    world.run(6 * DAY);
-    expect(bob.texts).toEqual(["first"]);
-    expect(new KeySearch(crypto, bob.machine).opensSetUp(responder, setUp)).toBe(true);
-    world.run(DAY + HOUR);
-    const search = new KeySearch(crypto, bob.machine);
-    expect(search.opensSetUp(responder, setUp)).toBe(false);
-    const { associatedData, receiving } = conversationRecord(bob.machine, conversationId).session!;
-    expect(search.opensFirstMessage(associatedData, receiving!.headerKey, setUp)).toBe(false);
-    expect(bob.machine.disk.keysUnder("prekey/").length).toBe(1);
+  test("F3 what the victim says is secret from the first new chain on, and not before", () => {
+    const { world, alice, bob, conversationId } = established();
+    bob.send(conversationId, "opens a chain");
+    const thief = new Thief(bob.machine);
+    const { associatedData } = thief.conversation(conversationId).session!;
+    const mark = world.published.length;
+    bob.send(conversationId, "same chain");
+    world.run(1000);
+    alice.send(conversationId, "answer");
+    world.run(1000);
+    bob.send(conversationId, "new chain");
+    world.run(1000);
+    const [same, fresh] = messagesOf(bob, mark);
+    expect(thief.reads(same!.payload, associatedData)).toContain("same chain");
+    expect(thief.reads(fresh!.payload, associatedData)).toBeUndefined();
   });
 
-  test("F3 PCS the stolen identity does not open set-ups with links that are made later", () => {
-    const world = new World();
-    const bob = new Person(world, "bob", { maximumSuite: suite, ...SELDOM }, crypto);
-    const alice = new Person(world, "alice", { maximumSuite: suite, ...SELDOM }, crypto);
-    const thief = copyOf(bob.machine);
-    const link = bob.invite(true);
-    const [account] = openedRecords(bob.machine, "account/");
-    const responder = { ...fromBinary(AccountRecordSchema, account!.bytes), link };
-    alice.accept(link, "first");
-    const setUp = world.published.at(-1)!.payload;
-    expect(new KeySearch(crypto, thief).opensSetUp(responder, setUp)).toBe(false);
-    expect(new KeySearch(crypto, bob.machine).opensSetUp(responder, setUp)).toBe(true);
+  test("F3 NOT protected: until the round trip the thief reads, and can write in the victim's name", () => {
+    const { world, alice, bob, conversationId } = established();
+    const copy = bob.machine.clone("thief");
+    const { effects } = copy.step(world.nowMs, {
+      case: "sendMessage",
+      value: { conversationId, content: { domain: 0, tag: 1, version: 1, payload: new Uint8Array([10, 2, 104, 105]) } },
+    });
+    for (const { effect } of effects)
+      if (effect.case === "publish") world.inject(effect.value.topic, effect.value.payload);
+    world.run(1000);
+    expect(alice.texts.at(-1)).toBe("hi");
   });
 });
 
-test("F3 FS the key of a message that has not arrived is kept for seven days, and not longer", () => {
-  const { world, say, alice, bob, conversationId } = quietPair(2, { ...QUIET, repairAttempts: 1 });
-  world.weather = { ...CALM, store: false };
-  say(bob, "an answer");
-  world.censor = censorSequences(alice, [3]);
-  say(alice, "one");
-  alice.send(conversationId, "withheld");
-  const withheld = world.published.at(-1)!.payload;
-  alice.send(conversationId, "three");
-  world.run(1000);
-  const { associatedData } = conversationRecord(bob.machine, conversationId).session!;
-  const isOpen = (): boolean => new KeySearch(crypto, bob.machine).opensMessage(associatedData, withheld);
-  world.run(6 * DAY + 23 * HOUR);
-  expect(isOpen()).toBe(true);
-  expect(feed(copyOf(bob.machine), world.nowMs, withheld).texts).toEqual(["withheld"]);
-  world.run(2 * HOUR);
-  expect(isOpen()).toBe(false);
-  expect(feed(copyOf(bob.machine), world.nowMs, withheld).untouched).toBe(true);
-  expect(conversationRecord(bob.machine, conversationId).session!.skipped).toEqual([]);
+describe("what a theft does not give (forward secrecy)", () => {
+  test("F3 no message that was received before: every stolen value is tried as every key", () => {
+    const { world, alice, bob, conversationId } = established();
+    const mark = world.published.length;
+    for (let i = 0; i < 6; i++) {
+      (i % 3 ? alice : bob).send(conversationId, `secret ${i}`);
+      world.run(1000);
+    }
+    world.run(2 * 60_000);
+    world.acknowledge(bob.machine);
+    bob.machine.disk.messages.clear();
+    const after = new Thief(bob.machine);
+    const { associatedData } = after.conversation(conversationId).session!;
+    const envelopes = [...messagesOf(alice, mark), ...messagesOf(bob, mark)];
+    expect(envelopes.length).toBe(6);
+    for (const { payload } of envelopes) expect(after.reads(payload, associatedData)).toBeUndefined();
+    for (let i = 0; i < 6; i++) expect(after.holds(`secret ${i}`)).toBe(false);
+    const copy = bob.machine.clone("thief");
+    expect(eavesdrop(world, copy, 0)).toEqual([]);
+  });
+
+  test("F3 the search is a good one: it reads the messages under way with the state of the moment before", () => {
+    const { world, alice, bob, conversationId } = established();
+    const thief = new Thief(bob.machine);
+    const { associatedData } = thief.conversation(conversationId).session!;
+    const mark = world.published.length;
+    for (let i = 0; i < 3; i++) alice.send(conversationId, `under way ${i}`);
+    const found = messagesOf(alice, mark).map(({ payload }) => thief.reads(payload, associatedData));
+    expect(found.map((value) => /under way \d/.exec(value ?? "")?.[0])).toEqual([0, 1, 2].map((i) => `under way ${i}`));
+  });
+
+  test("F3 no first message, once a single-use link was used: its prekey is gone", () => {
+    const world = new World(32);
+    const bob = new Person(world, "bob", {}, nodeCrypto);
+    const link = bob.invite();
+    const { hash, bundle } = decodeInvite(nodeCrypto, link);
+    const before = new Thief(bob.machine);
+    const alice = new Person(world, "alice", {}, nodeCrypto);
+    alice.accept(link, "the very first");
+    world.run(60_000);
+    world.acknowledge(bob.machine);
+    bob.machine.disk.messages.clear();
+    const after = new Thief(bob.machine);
+    const [setUp] = messagesOf(alice);
+    expect(before.readsSetUp(setUp!.payload, hash, bundle.signedPrekey)).toContain("the very first");
+    expect(after.readsSetUp(setUp!.payload, hash, bundle.signedPrekey)).toBeUndefined();
+    expect(after.holds("the very first")).toBe(false);
+  });
+
+  test("F3 NOT protected: the first messages on a reusable link, until a day after it expires", () => {
+    const world = new World(33);
+    const bob = new Person(world, "bob", {}, nodeCrypto);
+    const link = bob.invite(true);
+    const { hash, bundle } = decodeInvite(nodeCrypto, link);
+    const alice = new Person(world, "alice", {}, nodeCrypto);
+    alice.accept(link, "the very first");
+    world.run(60_000);
+    const [setUp] = messagesOf(alice);
+    const readBy = (): string | undefined =>
+      new Thief(bob.machine).readsSetUp(setUp!.payload, hash, bundle.signedPrekey);
+    expect(readBy()).toContain("the very first");
+    world.run(8 * DAY + 10 * 60_000);
+    expect(readBy()).toBeUndefined();
+  });
+
+  test("F3 no message kept back longer than a week: its key is gone (NOT protected before that)", () => {
+    const { world, alice, bob, conversationId } = established();
+    world.weather = { ...CALM, store: false };
+    const mark = world.published.length;
+    world.censor = ({ from, publishId }) => from === "alice" && /^m\/.*\/(3|4)$/.test(publishId);
+    alice.send(conversationId, "kept back 3");
+    alice.send(conversationId, "kept back 4");
+    alice.send(conversationId, "let through");
+    world.run(DAY);
+    const kept = messagesOf(alice, mark).slice(0, 2);
+    const { associatedData } = new Thief(bob.machine).conversation(conversationId).session!;
+    const readBy = (): (string | undefined)[] =>
+      kept.map(({ payload }) => new Thief(bob.machine).reads(payload, associatedData));
+    expect(readBy().map((value) => value?.includes("kept back"))).toEqual([true, true]);
+    world.run(7 * DAY);
+    expect(readBy()).toEqual([undefined, undefined]);
+  });
+
+  test("F3 nothing of a conversation that was deleted", () => {
+    const { world, alice, bob, conversationId } = established();
+    const { associatedData } = new Thief(bob.machine).conversation(conversationId).session!;
+    const mark = world.published.length;
+    world.switchOff(bob.machine);
+    alice.send(conversationId, "came too late");
+    bob.call({ case: "deleteConversation", value: { conversationId } }, "done");
+    const thief = new Thief(bob.machine);
+    expect(thief.reads(messagesOf(alice, mark)[0]!.payload, associatedData)).toBeUndefined();
+    expect(thief.holds(conversationId)).toBe(false);
+  });
 });

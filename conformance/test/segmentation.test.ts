@@ -1,6 +1,6 @@
 import { DeliveryStatus, FailureReason } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
-import { ChatError } from "@chatsdk/core";
+import type { ChatError } from "@chatsdk/core";
 import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
 import { MAX_FRAME_LENGTH, SEGMENT_LENGTH } from "../../core/src/segmentation/segmentation.ts";

@@ -121,7 +121,9 @@ function awaitedNumbers(next: number): number[] {
   const ahead = Math.min(Math.max(2 * next, 4), 32);
   const end = Math.ceil((next + ahead) / 8) * 8;
   const beacon = Math.ceil(end / 64) * 64;
-  return [...Array.from({ length: end - next }, (_, i) => next + i), beacon, beacon + 64, beacon + 128];
+  const far = (Math.floor((beacon + 128) / 256) + 1) * 256;
+  const window = Array.from({ length: end - next }, (_, i) => next + i);
+  return [...window, beacon, beacon + 64, beacon + 128, far, far + 256, far + 512];
 }
 
 interface RootStep {

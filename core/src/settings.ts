@@ -28,6 +28,8 @@ export interface Settings {
 
 export const MAX_RESEND_INTERVAL_MS = 6 * HOUR;
 export const DEFAULT_INVITE_VALIDITY_MS = 7 * DAY;
+/** A set-up made in time is taken in so long after the link has expired: its author may have been offline. */
+export const INVITE_GRACE_MS = DAY;
 export const MAX_INVITE_VALIDITY_MS = 365 * DAY;
 
 /** Throws INVALID_ARGUMENT naming the field. */

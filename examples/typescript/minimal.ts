@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { openChat } from "@chatsdk/client";
 
 const [name = "alice", link] = process.argv.slice(2);
-const peers = [process.env["WAKU_NODE"] ?? "/ip4/127.0.0.1/tcp/24201/ws"]; // the node of `npm run node`
+const peers = [process.env["WAKU_NODE"] ?? "/ip4/127.0.0.1/tcp/24201/ws"]; // or a local node
 const chat = await openChat({ path: `${name}.db`, storageKey: { unprotected: true }, peers });
 const me = await chat.defaultAccount();
 

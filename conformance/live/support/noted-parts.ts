@@ -1,9 +1,7 @@
-import { createHash } from "node:crypto";
 import { Worker } from "node:worker_threads";
-import { fromBinary } from "@bufbuild/protobuf";
-import { EnvelopeSchema } from "@chatsdk/abi/wire_pb";
 import type { HistoryRequest, ReceivedMessage, Storage, Transport, TransportListener } from "@chatsdk/client";
 import type { Diary } from "./diary.ts";
+import { fingerprint } from "./envelopes.ts";
 
 /** The real storage and the real transport of a worker, with everything that passes noted. */
 
@@ -143,11 +141,4 @@ export class NotedTransport implements Transport {
   stop(): Promise<void> {
     return this.#transport.stop();
   }
-}
-
-/** Two envelopes of one message key have the same hint. */
-export function fingerprint(payload: Uint8Array): { hint: string; digest: string } {
-  const { hint } = fromBinary(EnvelopeSchema, payload);
-  if (hint.length !== 8) throw new Error(`an envelope's hint has ${hint.length} bytes`);
-  return { hint: Buffer.from(hint).toString("hex"), digest: createHash("sha256").update(payload).digest("hex") };
 }

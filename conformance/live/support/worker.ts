@@ -54,7 +54,7 @@ const earlier = readDiary(settings.diary);
 const diary = new Diary(settings.diary);
 const send = (message: FromWorker, then?: () => void): void => {
   // The parent may end first.
-  if (process.connected) process.send?.(message, () => then?.());
+  if (process.connected) process.send?.(message, undefined, undefined, then);
 };
 const failureOf = (error: unknown) => ({
   code: error instanceof ChatError ? error.codeName : "none",

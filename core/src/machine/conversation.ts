@@ -72,6 +72,11 @@ export class Conversation {
     return unanswered && since + step.settings.messageTtlMs > step.nowMs;
   }
 
+  /** The peer's device has not answered our set-up yet. */
+  get isUnanswered(): boolean {
+    return (this.record.sessionState as SessionState) === SessionState.AWAITING_REPLY;
+  }
+
   get stream(): Reliability {
     return this.record.reliability!;
   }

@@ -33,7 +33,7 @@ import { acceptRepair, markLost, requestRepair } from "./repair.ts";
 import { acceptInvite } from "./setting-up.ts";
 import { Step, type Steps, type Surroundings } from "./step.ts";
 import { scheduleAcknowledgement } from "./synchronizing.ts";
-import { rescheduleMaintenance, retryHistory, wake } from "./waking.ts";
+import { recallTimers, rescheduleMaintenance, retryHistory, wake } from "./waking.ts";
 
 /**
  * The door of the protocol core: a state machine without I/O, clock or randomness. A host runs one step at a time:
@@ -135,6 +135,7 @@ function* start(step: Step, history: History, rolledBack: boolean): Steps<void> 
   }
   yield* replayEvents(step);
   yield* online(step, history);
+  yield* recallTimers(step, history);
   yield* rescheduleMaintenance(step, step.settings.historyIntervalMs);
 }
 

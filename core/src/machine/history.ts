@@ -38,7 +38,8 @@ export class History {
   }
 
   #query(step: Step, accountId: string, account: AccountRecord, fromMs: number | undefined): void {
-    const since = Number(account.historyUntilMs) - OVERLAP_MS;
+    // A clock that was ahead may have left a time in the future.
+    const since = Math.min(Number(account.historyUntilMs), step.nowMs) - OVERLAP_MS;
     const startMs = Math.max(0, fromMs === undefined ? since : Math.min(since, fromMs));
     const id = `h/${accountId}/${++this.#count}`;
     this.#open.set(accountId, { id, startMs, endMs: step.nowMs });

@@ -1,11 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import {
-  type Content,
-  DeliveryStatus,
-  FailureReason,
-  type Message,
-  MessageSchema,
-} from "@chatsdk/abi/api_pb";
+import { type Content, DeliveryStatus, FailureReason, type Message, MessageSchema } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { Priority } from "@chatsdk/abi/host_pb";
 import { type OutgoingRecord, OutgoingRecordSchema } from "@chatsdk/abi/records_pb";
@@ -15,7 +9,7 @@ import { summarize } from "../content/basic-types.ts";
 import { encodeEnvelope } from "../envelope/envelope.ts";
 import { pad } from "../envelope/padding.ts";
 import { ChatError } from "../errors.ts";
-import { ratchetEncrypt } from "../ratchet/double-ratchet.ts";
+import { jumpToFarBeacon, ratchetEncrypt } from "../ratchet/double-ratchet.ts";
 import { encodeSds, ourId, tick } from "../reliability/sds.ts";
 import { fromBitmap, insertSorted } from "../reliability/sequence-set.ts";
 import { MAX_FRAME_LENGTH, split } from "../segmentation/segmentation.ts";
@@ -36,6 +30,8 @@ const IN_FLIGHT_MS = 1000;
 const MAX_IN_FLIGHT_MS = 10 * 60 * 1000;
 /** A message asked for this often and still not read is given up, or it would hold back all acknowledgements. */
 const MAX_REPAIRS = 16;
+/** Questions to a peer that has been silent beyond the life of our messages: some weeks of them. */
+const MAX_UNTOLD_ROUNDS = 100;
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60 * 1000;
 
@@ -279,7 +275,9 @@ export function* resendUnacknowledged(
   const { stream } = conversation;
   const records = yield* outgoingRecords(step, conversation);
   const unanswered = conversation.isRepairUnanswered(step);
-  if (records.length === 0 && !unanswered) {
+  // What was given up is still to be told: until then a silent peer is asked for a sign of life.
+  const untold = stream.abandoned.length > 0 && stream.resendRound < MAX_UNTOLD_ROUNDS;
+  if (records.length === 0 && !unanswered && !untold) {
     stream.resendMs = 0n;
     stream.resendRound = 0;
     return;
@@ -294,20 +292,35 @@ export function* resendUnacknowledged(
 
 /** Gives up what has waited too long. */
 export function* expireOutgoing(step: Step, conversation: Conversation): Steps<void> {
+  const { stream } = conversation;
   let earliest = 0n;
   for (const { sequence, record } of yield* outgoingRecords(step, conversation)) {
     if (Number(record.expiresMs) <= step.nowMs) {
       if (yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence))) {
         yield* abandon(step, conversation, record, FailureReason.EXPIRED);
       }
+      jumpToFarBeacon(step.crypto, conversation.session);
+      if (stream.resendMs === 0n) stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
     } else if (earliest === 0n || record.expiresMs < earliest) earliest = record.expiresMs;
   }
-  conversation.stream.expiryMs = earliest;
+  stream.expiryMs = earliest;
+}
+
+/** The message that carries the set-up still waits. */
+export function* isSetUpWaiting(step: Step, conversation: Conversation): Steps<boolean> {
+  return (yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, 1))) !== undefined;
 }
 
 export function* cancelMessage(step: Step, conversation: Conversation, messageId: string): Steps<void> {
-  for (const { record } of yield* outgoingRecords(step, conversation)) {
-    if (record.messageId === messageId) return yield* abandon(step, conversation, record, FailureReason.CANCELLED);
+  for (const { sequence, record } of yield* outgoingRecords(step, conversation)) {
+    if (record.messageId !== messageId) continue;
+    if (sequence === 1 && conversation.isUnanswered) {
+      throw new ChatError(
+        ErrorCode.INVALID_ARGUMENT,
+        "message_id: the first message carries the set-up and cannot be taken back; delete the conversation",
+      );
+    }
+    return yield* abandon(step, conversation, record, FailureReason.CANCELLED);
   }
   throw new ChatError(ErrorCode.MESSAGE_NOT_FOUND, "message_id: no message of ours with this id waits for delivery");
 }

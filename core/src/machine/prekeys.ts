@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type PrekeyRecord, PrekeyRecordSchema, StateRecordSchema } from "@chatsdk/abi/records_pb";
 import { bytesToHex } from "../bytes.ts";
 import { inboxHintKey, repairBinding, repairHint } from "../handshake/key-agreement.ts";
+import { INVITE_GRACE_MS } from "../settings.ts";
 import { Keys } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
 
@@ -19,7 +20,8 @@ export function* forgetPrekey(step: Step, key: string): Steps<void> {
 /** Deletes prekeys whose time is over: what was set up with them is forward secret from then on. */
 export function* expirePrekeys(step: Step): Steps<void> {
   for (const { key, record } of yield* step.scan(PrekeyRecordSchema, Keys.prekeys)) {
-    if (record.expiresMs !== 0n && Number(record.expiresMs) <= step.nowMs) yield* forgetPrekey(step, key);
+    if (record.expiresMs !== 0n && Number(record.expiresMs) + INVITE_GRACE_MS <= step.nowMs)
+      yield* forgetPrekey(step, key);
   }
 }
 

@@ -18,6 +18,7 @@ import { accept, type Acceptance, firstPayload, initiate } from "../handshake/ha
 import { inboxHint, inboxHintKey } from "../handshake/key-agreement.ts";
 import { suiteBits } from "../handshake/suite.ts";
 import { sameApplication } from "../invite/delivery-address.ts";
+import { INVITE_GRACE_MS } from "../settings.ts";
 import { loadAccount } from "./accounts.ts";
 import { Conversation } from "./conversation.ts";
 import type { AskHistory } from "./gaps.ts";
@@ -32,6 +33,8 @@ import { takeSds } from "./taking.ts";
 const MAX_ACCEPTED = 10_000;
 /** A message may have overtaken the set-up it belongs to by so much. */
 const OVERTAKEN_MS = 60 * 1000;
+/** Two honest clocks may differ by so much. */
+const CLOCK_SKEW_MS = 2 * 60 * 1000;
 
 export function newStream(idKey: Uint8Array): Reliability {
   return create(ReliabilitySchema, { idKey, nextSequence: 1 });
@@ -116,7 +119,7 @@ export function* takeHandshake(
 ): Steps<void> {
   const prekey = yield* step.get(PrekeyRecordSchema, prekeyKey);
   if (!prekey) throw new Rejected("handshake: the invite is gone");
-  if (Number(prekey.expiresMs) <= step.nowMs) throw new Rejected("handshake: the invite has expired");
+  if (Number(prekey.expiresMs) + INVITE_GRACE_MS <= step.nowMs) throw new Rejected("handshake: the invite has expired");
   const used = step.crypto.sha256(handshake.ephemeralKey).subarray(0, 16);
   if (wasAccepted(prekey, used)) throw new Rejected("handshake: a replay");
   const inviteId = prekeyKey.slice(prekeyKey.lastIndexOf("/") + 1);
@@ -136,6 +139,8 @@ export function* takeHandshake(
   if (equalBytes(acceptance.hello.identityKey, step.crypto.ed25519PublicKey(account.identitySeed))) {
     throw new Rejected("handshake: from ourselves");
   }
+  if (Number(acceptance.hello.createdMs) > Number(prekey.expiresMs) + CLOCK_SKEW_MS)
+    throw new Rejected("handshake: made after the invite had expired");
   if (!sameApplication(acceptance.hello.deliveryAddress, account.deliveryAddress))
     throw new Rejected("hello.delivery_address: of another application");
   prekey.acceptedCount++;

@@ -26,7 +26,7 @@ import { bytesToHex, concatBytes } from "../bytes.ts";
 import { decodeStored, encode } from "../codec.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import type { Entropy } from "../entropy.ts";
-import { Rejected } from "../errors.ts";
+import { ChatError, Rejected } from "../errors.ts";
 import type { Settings } from "../settings.ts";
 import type { Vault } from "../vault/vault.ts";
 import { Keys } from "./records.ts";
@@ -82,13 +82,14 @@ export class Step {
     this.#parent = parent;
   }
 
-  /** Runs a part whose changes count only if it returns. A `Rejected` drops them and is returned as its reason. */
+  /** Runs a part whose changes count only if it returns. A `Rejected` or a `ChatError` drops them and is returned as its reason. */
   *attempt(part: (step: Step) => Steps<void>): Steps<string | undefined> {
     const child = new Step(this.#surroundings, this.nowMs, this.entropy, this);
     try {
       yield* part(child);
     } catch (error) {
       if (error instanceof Rejected) return error.reason;
+      if (error instanceof ChatError) return `${error.codeName}: ${error.message}`;
       throw error;
     }
     this.#merge(child);

@@ -39,7 +39,7 @@ export function scheduleAcknowledgement(step: Step, conversation: Conversation, 
   const { ackDelayMs, ackIntervalMs } = step.settings;
   const soon = step.nowMs + Math.round(ackDelayMs * (1 + 0.5 * step.entropy.fraction()));
   const pause = urgent ? Math.round(ackIntervalMs / URGENT) : ackIntervalMs;
-  const due = Math.max(soon, Number(stream.lastAckMs) + pause);
+  const due = Math.max(soon, Math.min(Number(stream.lastAckMs), step.nowMs) + pause);
   if (stream.ackDueMs === 0n || BigInt(due) < stream.ackDueMs) stream.ackDueMs = BigInt(due);
 }
 

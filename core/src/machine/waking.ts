@@ -5,10 +5,10 @@ import { ConversationRecordSchema, StateRecordSchema } from "@chatsdk/abi/record
 import { Conversation } from "./conversation.ts";
 import { pursueGap } from "./gaps.ts";
 import { askForAll, type History } from "./history.ts";
-import { expireOutgoing, publishUnsent, resendUnacknowledged } from "./outgoing.ts";
+import { expireOutgoing, isSetUpWaiting, publishUnsent, resendUnacknowledged } from "./outgoing.ts";
 import { expirePrekeys } from "./prekeys.ts";
 import { Keys } from "./records.ts";
-import { publishRepair } from "./repair.ts";
+import { markLost, publishRepair } from "./repair.ts";
 import { expireSegments } from "./showing.ts";
 import type { Step, Steps } from "./step.ts";
 import { acknowledgeIfDue, sendSync } from "./synchronizing.ts";
@@ -18,6 +18,10 @@ const MAINTENANCE = "maintenance";
 const HISTORY_RETRY_MS = 15 * 1000;
 /** Timers served in one step; more follow in the next, at once. */
 const BATCH = 64;
+/** A timer that could not be served. */
+const POSTPONED_MS = 3600 * 1000;
+/** No timer is set further ahead than this, but by a clock that was wrong then. */
+const LONGEST_TIMER_MS = 30 * 24 * 3600 * 1000;
 
 /** Serves the timers that are due. */
 export function* wake(step: Step, history: History): Steps<void> {
@@ -26,8 +30,17 @@ export function* wake(step: Step, history: History): Steps<void> {
     const [, due, name] = key.split("/") as [string, string, string];
     if (Number(due) > step.nowMs) return;
     if (name === MAINTENANCE) yield* maintain(step, key, history);
-    else yield* serve(step, key, name, history);
+    else yield* serveOrPostpone(step, key, name, history);
   }
+}
+
+/** One conversation that cannot be served must not hold up all others. */
+function* serveOrPostpone(step: Step, key: string, conversationId: string, history: History): Steps<void> {
+  const reason = yield* step.attempt((attempt) => serve(attempt, key, conversationId, history));
+  if (reason === undefined) return;
+  step.log(`timer of a conversation postponed: ${reason}`);
+  step.delete(key);
+  step.put(StateRecordSchema, Keys.timer(step.nowMs + POSTPONED_MS, conversationId), create(StateRecordSchema));
 }
 
 function* serve(step: Step, key: string, conversationId: string, history: History): Steps<void> {
@@ -36,7 +49,12 @@ function* serve(step: Step, key: string, conversationId: string, history: Histor
   const conversation = Conversation.fromRecord(conversationId, record);
   const { stream } = conversation;
   const isDue = (time: bigint): boolean => time !== 0n && Number(time) <= step.nowMs;
-  if (isDue(stream.expiryMs)) yield* expireOutgoing(step, conversation);
+  if (isDue(stream.expiryMs)) {
+    yield* expireOutgoing(step, conversation);
+    if (conversation.isUnanswered && !(yield* isSetUpWaiting(step, conversation))) {
+      return yield* markLost(step, conversation);
+    }
+  }
   if (isDue(stream.segmentsMs)) yield* expireSegments(step, conversation);
   if (isDue(stream.retryMs)) yield* publishUnsent(step, conversation);
   if (isDue(stream.resendMs)) {
@@ -69,6 +87,27 @@ export function* rescheduleMaintenance(step: Step, delayMs: number): Steps<void>
     if (key.endsWith(`/${MAINTENANCE}`)) step.delete(key);
   }
   scheduleMaintenance(step, delayMs);
+}
+
+/** After a start: what a clock far ahead has put off for years is due now. */
+export function* recallTimers(step: Step, history: History): Steps<void> {
+  for (const { key } of yield* step.scan(StateRecordSchema, Keys.timers)) {
+    const [, due, name] = key.split("/") as [string, string, string];
+    if (Number(due) <= step.nowMs + LONGEST_TIMER_MS || name === MAINTENANCE) continue;
+    const record = yield* step.get(ConversationRecordSchema, Keys.conversation(name));
+    const stream = record?.reliability;
+    if (!record || !stream) {
+      step.delete(key);
+      continue;
+    }
+    const now = BigInt(step.nowMs);
+    if (stream.ackDueMs > now) stream.ackDueMs = now;
+    if (stream.resendMs > now) stream.resendMs = now;
+    if (stream.gapMs > now) stream.gapMs = now;
+    if (stream.retryMs > now) stream.retryMs = now;
+    Conversation.fromRecord(name, record).save(step);
+    history.ask(record.accountId);
+  }
 }
 
 export function* retryHistory(step: Step): Steps<void> {

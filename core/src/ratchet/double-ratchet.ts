@@ -10,7 +10,7 @@ import { Rejected } from "../errors.ts";
 import type { Position } from "./awaited-hints.ts";
 import { advanceChain } from "./chain-key.ts";
 import { type Header, openHeader, openHello, SEALED_HEADER_LENGTH, sealHeader, sealHello } from "./header.ts";
-import { HintSource } from "./hints.ts";
+import { FAR_BEACON_INTERVAL, HintSource } from "./hints.ts";
 import { openMessage, sealMessage } from "./message-key.ts";
 import { advanceRoot } from "./root-key.ts";
 import { finishChain, skipTo, takeSkipped } from "./skipped-keys.ts";
@@ -63,6 +63,19 @@ export function ratchetEncrypt(
   const clear = concatBytes(sealHeader(crypto, chain.headerKey, header, associatedData), hello);
   const body = sealMessage(crypto, messageKey, plaintext, concatBytes(associatedData, clear));
   return { hint, payload: concatBytes(clear, body) };
+}
+
+/**
+ * Moves the sending chain to its next far beacon: messages were given up without an answer, so the receiver may have lost more than its
+ * window and await nothing nearer.
+ */
+export function jumpToFarBeacon(crypto: Crypto, session: Session): void {
+  const chain = session.sending;
+  if (!chain || session.ratchetBeforeSending) return;
+  while (chain.next % FAR_BEACON_INTERVAL !== 0) {
+    chain.chainKey = advanceChain(crypto, chain.chainKey).chainKey;
+    chain.next++;
+  }
 }
 
 /**

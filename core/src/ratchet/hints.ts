@@ -9,6 +9,9 @@ const PER_BLOCK = 4;
 /** Every so many messages the hint is a beacon: awaited far ahead, so that a long loss cannot make the receiver deaf. */
 const BEACON_INTERVAL = 64;
 const BEACONS_AHEAD = 3;
+/** Every fourth beacon is awaited further ahead: beyond it a sender that was given no answer jumps. */
+export const FAR_BEACON_INTERVAL = 256;
+const FAR_BEACONS_AHEAD = 3;
 
 /** The second half of a header key. */
 export function hintKeyOf(headerKey: Uint8Array): Uint8Array {
@@ -47,7 +50,7 @@ export class HintSource {
 
 /**
  * Message numbers awaited in a chain whose next number is `next`: a window that grows with the chain (a short exchange
- * stays cheap, a stream may be reordered by up to 32), and the next three beacons. While messages are missing the window is
+ * stays cheap, a stream may be reordered by up to 32), the next three beacons, and three far beacons after those. While messages are missing the window is
  * `wide`: the beginning of a chain may have gone into repairs that were lost as well.
  */
 export function awaitedNumbers(next: number, wide = false): number[] {
@@ -57,5 +60,8 @@ export function awaitedNumbers(next: number, wide = false): number[] {
   for (let number = next; number < end; number++) numbers.push(number);
   const firstBeacon = Math.ceil(end / BEACON_INTERVAL) * BEACON_INTERVAL;
   for (let i = 0; i < BEACONS_AHEAD; i++) numbers.push(firstBeacon + i * BEACON_INTERVAL);
+  const lastBeacon = firstBeacon + (BEACONS_AHEAD - 1) * BEACON_INTERVAL;
+  const firstFar = (Math.floor(lastBeacon / FAR_BEACON_INTERVAL) + 1) * FAR_BEACON_INTERVAL;
+  for (let i = 0; i < FAR_BEACONS_AHEAD; i++) numbers.push(firstFar + i * FAR_BEACON_INTERVAL);
   return numbers;
 }

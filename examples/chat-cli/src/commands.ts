@@ -71,7 +71,7 @@ const commands: Record<string, Command> = {
   },
   open: {
     usage: "/open N|NAME",
-    help: "opens a conversation of the list; the peer learns what you have read",
+    help: "opens a conversation; the peer learns what you read",
     async run(session, rest) {
       if (rest === "") throw new UsageError(`Say ${this.usage}. /list shows the conversations.`);
       await session.open(await session.find(rest));
@@ -118,7 +118,7 @@ const commands: Record<string, Command> = {
   },
   react: {
     usage: "/react N [EMOJI]",
-    help: "reacts to message N; without an emoji takes it back",
+    help: "reacts to message N, or takes the reaction back",
     isSeen: true,
     async run({ client, current, numbers }, rest) {
       const [number, reaction] = numberAndText(rest);
@@ -146,7 +146,7 @@ const commands: Record<string, Command> = {
   },
   verify: {
     usage: "/verify [no]",
-    help: "notes that you compared the numbers, or takes it back",
+    help: "notes that you compared the numbers, or not",
     async run({ client, current, screen }, rest) {
       await client.setVerified(current.conversation.id, rest !== "no");
       await current.refresh();
@@ -165,7 +165,7 @@ const commands: Record<string, Command> = {
   },
   repair: {
     usage: "/repair",
-    help: "asks the peer for new keys, or agrees to the peer's wish for them",
+    help: "asks for new keys, or agrees to the peer's wish for them",
     async run({ client, current }) {
       const { id, session } = current.conversation;
       if (session === "repairRequested") await client.acceptRepair(id);
@@ -175,7 +175,7 @@ const commands: Record<string, Command> = {
   },
   delete: {
     usage: "/delete yes",
-    help: "deletes the conversation here: keys and messages. The peer is not told",
+    help: "deletes this conversation, keys and all, on this device",
     async run(session, rest) {
       const { current, client, contacts, screen } = session;
       const { peer, conversation } = current;
@@ -203,7 +203,7 @@ const commands: Record<string, Command> = {
       const lines = all.map(({ usage, help }) => `  ${view.bold(usage.padEnd(width))}  ${help}`);
       screen.print(
         [
-          "Whatever does not begin with / is sent to the open conversation (// sends a /). N is the number before a message.",
+          "What does not begin with / is sent. N is the number before a message.",
           ...lines,
           `  ${view.bold("/quit".padEnd(width))}  ends the program, as do Ctrl-C and Ctrl-D`,
           "Ticks: … waits for the network, ✓ sent, ✓✓ on the peer's device, blue ✓✓ read.",

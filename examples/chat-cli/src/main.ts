@@ -58,7 +58,7 @@ async function showEvents(client: ChatClient, session: Session): Promise<void> {
 }
 
 function nodeStarted(port: number): string {
-  return dim(`No local Waku node was running: started one on port ${port}, for all chats on this machine.`);
+  return dim(`No local Waku node was running: started one on port ${port}.`);
 }
 
 try {

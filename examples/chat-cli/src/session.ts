@@ -205,9 +205,7 @@ export class Session {
       await this.client.markRead(conversation.id, message.id, { sendReceipt: false });
     }
     const who = fingerprint(conversation.peerIdentityKey);
-    this.screen.print(
-      view.dim(`      ${who} goes by the name of ${name}, which nobody has checked; /rename changes it here`),
-    );
+    this.screen.print(view.dim(`      ${who} goes by the name of ${name} (unchecked; /rename)`));
     this.showPrompt();
   }
 

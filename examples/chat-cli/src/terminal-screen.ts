@@ -29,6 +29,7 @@ export class TerminalScreen implements Screen {
     const completer = (line: string): [string[], string] => [completions.filter((text) => text.startsWith(line)), line];
     this.#reader = createInterface({ input: process.stdin, output: this.#output, completer, prompt: "" });
     this.#reader.on("close", () => {
+      this.#hidePrompt();
       this.#closed = true;
     });
     this.#reader.on("SIGINT", () => this.#interrupt());
@@ -89,8 +90,6 @@ export class TerminalScreen implements Screen {
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#hidePrompt();
     this.#reader.close();
   }
 
