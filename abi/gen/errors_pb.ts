@@ -62,7 +62,7 @@ export enum ErrorCode {
   INVITE_ALREADY_ACCEPTED = 5,
 
   /**
-   * The link was made by this very account. Remedy: accept it with another account.
+   * The link was made by an account of this database. Remedy: accept it in another database.
    *
    * @generated from enum value: INVITE_OWN = 6;
    */

@@ -6,7 +6,15 @@ import { ContentType, Reaction, Reply, Text } from "../src/client/content.ts";
 import type { ChatEvent } from "../src/client/model.ts";
 import { MemoryStorage } from "../src/storage/memory-storage.ts";
 import type { RollbackAnchor } from "../src/storage/rollback-anchor.ts";
-import { entropy, GuardedStorage, settled, TestClock, TestLogger, TestNetwork, TestTransport } from "./client-support/fakes.ts";
+import {
+  entropy,
+  GuardedStorage,
+  settled,
+  TestClock,
+  TestLogger,
+  TestNetwork,
+  TestTransport,
+} from "./client-support/fakes.ts";
 
 const open: ChatClient[] = [];
 afterEach(async () => {
@@ -33,7 +41,13 @@ async function newClient(network: TestNetwork, more: Partial<ClientParts> = {}) 
   const client = await ChatClient.open(used);
   open.push(client);
   const events: ChatEvent[] = [];
-  return { client, events, storage: used.storage as GuardedStorage, clock: used.clock as TestClock, transport: used.transport as TestTransport };
+  return {
+    client,
+    events,
+    storage: used.storage as GuardedStorage,
+    clock: used.clock as TestClock,
+    transport: used.transport as TestTransport,
+  };
 }
 
 type Someone = Awaited<ReturnType<typeof newClient>>;
@@ -45,7 +59,8 @@ function listen({ client, events }: Someone): void {
   })();
 }
 
-const textsOf = ({ events }: Someone) => events.flatMap((event) => (event.type === "messageReceived" ? [event.message.text] : []));
+const textsOf = ({ events }: Someone) =>
+  events.flatMap((event) => (event.type === "messageReceived" ? [event.message.text] : []));
 
 /** Time for both, until acknowledgements have come. */
 async function pass(ms: number, ...people: Someone[]): Promise<void> {
@@ -76,7 +91,10 @@ describe("ChatClient: a conversation", () => {
     await pass(70_000, alice, bob);
     expect(textsOf(alice)).toEqual(["welcome"]);
     expect((await bob.client.message(id, message.id)).status).toBe("delivered");
-    expect((await alice.client.messages(id)).map(({ text, status }) => [text, status])).toEqual([["welcome", undefined], ["hello", "delivered"]]);
+    expect((await alice.client.messages(id)).map(({ text, status }) => [text, status])).toEqual([
+      ["welcome", undefined],
+      ["hello", "delivered"],
+    ]);
     expect(await alice.client.safetyNumber(id)).toBe(await bob.client.safetyNumber(id));
     expect((await alice.client.conversation(id)).session).toBe("established");
     expect(bob.events.map(({ type }) => type)).toContain("conversationStarted");
@@ -87,23 +105,36 @@ describe("ChatClient: a conversation", () => {
     const [alice, bob] = [await newClient(network), await newClient(network)];
     listen(alice);
     listen(bob);
-    const accounts = [await alice.client.createAccount(), await alice.client.createAccount(), await alice.client.createAccount()];
+    const accounts = [
+      await alice.client.createAccount(),
+      await alice.client.createAccount(),
+      await alice.client.createAccount(),
+    ];
     const { id: bobId } = await bob.client.createAccount();
-    for (const [i, { id }] of accounts.entries()) await alice.client.acceptInvite(id, (await bob.client.createInvite(bobId)).link, `from ${i}`);
+    for (const [i, { id }] of accounts.entries())
+      await alice.client.acceptInvite(id, (await bob.client.createInvite(bobId)).link, `from ${i}`);
     await pass(5000, alice, bob);
     expect(textsOf(bob)).toEqual(["from 0", "from 1", "from 2"]);
-    const peers = (await bob.client.conversations()).map(({ peerIdentityKey }) => Buffer.from(peerIdentityKey).toString("hex"));
-    expect(peers.toSorted()).toEqual(accounts.map(({ identityKey }) => Buffer.from(identityKey).toString("hex")).toSorted());
+    const peers = (await bob.client.conversations()).map(({ peerIdentityKey }) =>
+      Buffer.from(peerIdentityKey).toString("hex"),
+    );
+    expect(peers.toSorted()).toEqual(
+      accounts.map(({ identityKey }) => Buffer.from(identityKey).toString("hex")).toSorted(),
+    );
     for (const [i, { id }] of accounts.entries()) {
       const [conversation, ...more] = await alice.client.conversations(id);
       expect(more).toEqual([]);
       await bob.client.send(conversation!.id, `to ${i}`);
     }
     await pass(5000, alice, bob);
-    const received = alice.events.flatMap((event) => (event.type === "messageReceived" ? [[event.accountId, event.message.text]] : []));
+    const received = alice.events.flatMap((event) =>
+      event.type === "messageReceived" ? [[event.accountId, event.message.text]] : [],
+    );
     expect(received).toEqual(accounts.map(({ id }, i) => [id, `to ${i}`]));
     const { link } = await alice.client.createInvite(accounts[0]!.id);
-    await expect(alice.client.acceptInvite(accounts[1]!.id, link, "to myself")).rejects.toMatchObject(fails(ErrorCode.INVITE_OWN));
+    await expect(alice.client.acceptInvite(accounts[1]!.id, link, "to myself")).rejects.toMatchObject(
+      fails(ErrorCode.INVITE_OWN),
+    );
 
     await alice.client.deleteAccount(accounts[0]!.id);
     expect(await alice.client.conversations()).toHaveLength(2);
@@ -127,7 +158,15 @@ describe("ChatClient: a conversation", () => {
     const [reaction, reply, move] = await bob.client.messages(id);
     expect(Move.read(move!)).toEqual({ from: "e2", to: "e4" });
     expect(Text.read(move!)).toBeUndefined();
-    expect(new ContentType({ domain: 0x63686573, tag: 1, version: 1, encode: () => new Uint8Array(), decode: () => "old" }).read(move!)).toBeUndefined();
+    expect(
+      new ContentType({
+        domain: 0x63686573,
+        tag: 1,
+        version: 1,
+        encode: () => new Uint8Array(),
+        decode: () => "old",
+      }).read(move!),
+    ).toBeUndefined();
     expect(reply).toMatchObject({ text: "an answer", refersTo: first.id });
     expect(Reaction.read(reaction!)).toMatchObject({ reaction: "👍" });
     await expect(alice.client.send(id, "")).rejects.toMatchObject(fails(ErrorCode.INVALID_ARGUMENT));
@@ -149,7 +188,8 @@ describe("ChatClient: a conversation", () => {
       }
       expect(all).toHaveLength(31);
       expect([all[0], all.at(-1)]).toEqual(["Grüße, Nummer 30", "hello"]);
-      const found = async (query: string, options = {}) => (await alice.client.search(query, options)).map(({ text }) => text);
+      const found = async (query: string, options = {}) =>
+        (await alice.client.search(query, options)).map(({ text }) => text);
       expect(await found("grusse num")).toEqual([]);
       expect(await found("gruße num")).toEqual(["Grüße, Nummer 30", "Grüße, Nummer 20", "Grüße, Nummer 10"]);
       expect(await found("nummer", { limit: 2 })).toHaveLength(2);
@@ -158,7 +198,11 @@ describe("ChatClient: a conversation", () => {
       await alice.client.markRead(id, (await alice.client.messages(id, { limit: 1 }))[0]!.id);
       expect(await alice.client.unreadCount(id)).toBe(0);
       await pass(3000, alice, bob);
-      expect((await bob.client.messages(id, { limit: 100 })).filter(({ outgoing }) => outgoing).every(({ status }) => status === "read")).toBe(true);
+      expect(
+        (await bob.client.messages(id, { limit: 100 }))
+          .filter(({ outgoing }) => outgoing)
+          .every(({ status }) => status === "read"),
+      ).toBe(true);
     }
   });
 
@@ -169,7 +213,11 @@ describe("ChatClient: a conversation", () => {
     expect(row.text).toBeUndefined();
     expect(Buffer.from(row.payload).includes("a secret")).toBe(false);
     const [conversation] = await alice.client.conversations();
-    expect(Buffer.from((await alice.storage.messages.conversation(id))!.peerIdentityKey).includes(Buffer.from(conversation!.peerIdentityKey))).toBe(false);
+    expect(
+      Buffer.from((await alice.storage.messages.conversation(id))!.peerIdentityKey).includes(
+        Buffer.from(conversation!.peerIdentityKey),
+      ),
+    ).toBe(false);
     expect((await alice.client.messages(id))[0]!.text).toBe("a secret");
   });
 
@@ -193,13 +241,19 @@ describe("ChatClient: a conversation", () => {
     await expect(client.messages(id, { limit: 0 })).rejects.toMatchObject(fails(ErrorCode.INVALID_ARGUMENT));
     const account = (await client.defaultAccount()).id;
     for (const validForMs of [-1, Number.NaN, Number.POSITIVE_INFINITY, 400 * 24 * 3600 * 1000]) {
-      await expect(client.createInvite(account, { validForMs })).rejects.toMatchObject(fails(ErrorCode.INVALID_ARGUMENT));
+      await expect(client.createInvite(account, { validForMs })).rejects.toMatchObject(
+        fails(ErrorCode.INVALID_ARGUMENT),
+      );
     }
     await expect(client.inspectInvite("hello")).rejects.toMatchObject(fails(ErrorCode.INVALID_INVITE));
-    await expect(client.acceptInvite(account, (await client.createInvite(account)).link, "x")).rejects.toMatchObject(fails(ErrorCode.INVITE_OWN));
+    await expect(client.acceptInvite(account, (await client.createInvite(account)).link, "x")).rejects.toMatchObject(
+      fails(ErrorCode.INVITE_OWN),
+    );
     const reusable = await bob.client.createInvite((await bob.client.defaultAccount()).id, { reusable: true });
     await client.acceptInvite(account, reusable.link, "once");
-    await expect(client.acceptInvite(account, reusable.link, "twice")).rejects.toMatchObject(fails(ErrorCode.INVITE_ALREADY_ACCEPTED));
+    await expect(client.acceptInvite(account, reusable.link, "twice")).rejects.toMatchObject(
+      fails(ErrorCode.INVITE_ALREADY_ACCEPTED),
+    );
     await expect(client.acceptRepair(id)).rejects.toMatchObject(fails(ErrorCode.NO_REPAIR_PENDING));
   });
 
@@ -321,7 +375,11 @@ describe("ChatClient: opening", () => {
   async function refused(more: Partial<ClientParts>) {
     const used = parts(new TestNetwork(), more);
     let anchorClosed = !more.anchor;
-    if (more.anchor) more.anchor.close = async () => void (anchorClosed = true);
+    if (more.anchor) {
+      more.anchor.close = async () => {
+        anchorClosed = true;
+      };
+    }
     const error = await ChatClient.open(used).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ChatError);
     expect((used.storage as GuardedStorage).closed, "storage closed").toBe(true);
@@ -334,29 +392,46 @@ describe("ChatClient: opening", () => {
 
   test("F7 every failure has its code, and releases storage, transport and anchor", async () => {
     const storage = new GuardedStorage();
-    const made = await ChatClient.open(parts(new TestNetwork(), { storage, storageKey: { rawKey: new Uint8Array(32).fill(1) } }));
+    const made = await ChatClient.open(
+      parts(new TestNetwork(), { storage, storageKey: { rawKey: new Uint8Array(32).fill(1) } }),
+    );
     await made.createAccount();
     await made.close();
     const reopened = () => new GuardedStorage(storage.inner);
     const rawKey = new Uint8Array(32).fill(1);
-    expect((await refused({ storage: reopened(), storageKey: { rawKey: new Uint8Array(32) }, anchor: anchorAt(0n) })).code).toBe(ErrorCode.WRONG_KEY);
-    expect((await refused({ storage: reopened(), storageKey: { rawKey }, anchor: anchorAt(99n) })).code).toBe(ErrorCode.STATE_ROLLED_BACK);
-    expect((await refused({ storage: reopened(), storageKey: { rawKey }, protocol: { bucketCount: 1e6 } })).code).toBe(ErrorCode.INVALID_ARGUMENT);
+    expect(
+      (await refused({ storage: reopened(), storageKey: { rawKey: new Uint8Array(32) }, anchor: anchorAt(0n) })).code,
+    ).toBe(ErrorCode.WRONG_KEY);
+    expect((await refused({ storage: reopened(), storageKey: { rawKey }, anchor: anchorAt(99n) })).code).toBe(
+      ErrorCode.STATE_ROLLED_BACK,
+    );
+    expect((await refused({ storage: reopened(), storageKey: { rawKey }, protocol: { bucketCount: 1e6 } })).code).toBe(
+      ErrorCode.INVALID_ARGUMENT,
+    );
 
     const transport = new TestTransport();
     transport.start = () => Promise.reject(new ChatError(ErrorCode.TRANSPORT_FAILED, "peers: none"));
-    expect((await refused({ storage: reopened(), storageKey: { rawKey }, transport })).code).toBe(ErrorCode.TRANSPORT_FAILED);
+    expect((await refused({ storage: reopened(), storageKey: { rawKey }, transport })).code).toBe(
+      ErrorCode.TRANSPORT_FAILED,
+    );
 
     const unwritable = reopened();
     unwritable.guard = () => {
       throw new ChatError(ErrorCode.STORAGE_FULL, "no space is left");
     };
     const started = new TestTransport();
-    expect((await refused({ storage: unwritable, storageKey: { rawKey }, transport: started })).code).toBe(ErrorCode.STORAGE_FULL);
+    expect((await refused({ storage: unwritable, storageKey: { rawKey }, transport: started })).code).toBe(
+      ErrorCode.STORAGE_FULL,
+    );
     expect(started.calls.filter((call) => call !== "start" && call !== "stop")).toEqual([]);
 
     const records = new MemoryStorage();
-    await records.commit([{ $typeName: "chatsdk.v1.Change", change: { case: "put", value: { $typeName: "chatsdk.v1.Record", key: "state", value: new Uint8Array(50) } } }]);
+    await records.commit([
+      {
+        $typeName: "chatsdk.v1.Change",
+        change: { case: "put", value: { $typeName: "chatsdk.v1.Record", key: "state", value: new Uint8Array(50) } },
+      },
+    ]);
     expect((await refused({ storage: new GuardedStorage(records) })).code).toBe(ErrorCode.DATABASE_CORRUPT);
 
     const well = await ChatClient.open(parts(new TestNetwork(), { storage: reopened(), storageKey: { rawKey } }));
@@ -369,7 +444,11 @@ describe("ChatClient: opening", () => {
     const transport = new TestTransport();
     transport.stop = () => Promise.reject(new Error("cannot stop"));
     const storage = new GuardedStorage();
-    await expect(ChatClient.open(parts(new TestNetwork(), { storage, transport, logger, storageKey: { rawKey: new Uint8Array(3) } }))).rejects.toMatchObject(fails(ErrorCode.INVALID_ARGUMENT));
+    await expect(
+      ChatClient.open(
+        parts(new TestNetwork(), { storage, transport, logger, storageKey: { rawKey: new Uint8Array(3) } }),
+      ),
+    ).rejects.toMatchObject(fails(ErrorCode.INVALID_ARGUMENT));
     expect(storage.closed).toBe(true);
     expect(logger.warnings.join()).toContain("cannot stop");
   });

@@ -2,7 +2,12 @@ import { describe, expect, test } from "vitest";
 import { EventFeed } from "../src/client/event-feed.ts";
 import type { ChatEvent } from "../src/client/model.ts";
 
-const stored = (number: number): ChatEvent => ({ number: BigInt(number), type: "inviteReused", accountId: "a", inviteId: `${number}` });
+const stored = (number: number): ChatEvent => ({
+  number: BigInt(number),
+  type: "inviteReused",
+  accountId: "a",
+  inviteId: `${number}`,
+});
 const passing = (online: boolean): ChatEvent => ({ number: 0n, type: "connectionChanged", online });
 
 /** A feed, and what it has acknowledged. */

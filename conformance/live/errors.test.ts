@@ -1,9 +1,25 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { ErrorCode, type ProtocolSettings, SqliteStorage, type Storage, type Transport, WakuTransport } from "@chatsdk/client";
+import {
+  ErrorCode,
+  type ProtocolSettings,
+  SqliteStorage,
+  type Storage,
+  type Transport,
+  WakuTransport,
+} from "@chatsdk/client";
 import { ChatError } from "@chatsdk/core";
 import { beforeAll, describe, expect, test } from "vitest";
 import { seededRandom } from "../src/random.ts";
@@ -14,7 +30,13 @@ import { compilePackages, until } from "./support/person.ts";
 
 beforeAll(compilePackages);
 
-const protocol: ProtocolSettings = { ackDelayMs: 300, ackIntervalMs: 1000, resendAfterMs: 3000, gapDelayMs: 500, historyIntervalMs: 2000 };
+const protocol: ProtocolSettings = {
+  ackDelayMs: 300,
+  ackIntervalMs: 1000,
+  resendAfterMs: 3000,
+  gapDelayMs: 500,
+  historyIntervalMs: 2000,
+};
 const failsWith = (code: ErrorCode) => ({ name: "ChatError", code });
 const PASSPHRASE = { passphrase: "correct horse battery staple" };
 
@@ -26,16 +48,29 @@ async function network() {
 }
 
 /** Nobody listens there. */
-const unreachable = { peers: [`/ip4/127.0.0.1/tcp/9/ws/p2p/16Uiu2HAmPLe7Mzm8TsYUubgCAW1aJoeFScxrLj8ppHFivPo97bUZ`], protocol };
+const unreachable = {
+  peers: [`/ip4/127.0.0.1/tcp/9/ws/p2p/16Uiu2HAmPLe7Mzm8TsYUubgCAW1aJoeFScxrLj8ppHFivPo97bUZ`],
+  protocol,
+};
 
 /** Every file of a folder by a hash of its content. */
 function contents(folder: string): Record<string, string> {
-  const hash = (name: string) => createHash("sha256").update(readFileSync(join(folder, name))).digest("hex");
-  return Object.fromEntries(readdirSync(folder).filter((name) => name.includes(".db")).map((name) => [name, hash(name)]));
+  const hash = (name: string) =>
+    createHash("sha256")
+      .update(readFileSync(join(folder, name)))
+      .digest("hex");
+  return Object.fromEntries(
+    readdirSync(folder)
+      .filter((name) => name.includes(".db"))
+      .map((name) => [name, hash(name)]),
+  );
 }
 
 /** A database with an account and a conversation in it, closed. */
-async function database(folder: string, storageKey: Parameters<typeof LocalClient.open>[2]["storageKey"] = { unprotected: true }) {
+async function database(
+  folder: string,
+  storageKey: Parameters<typeof LocalClient.open>[2]["storageKey"] = { unprotected: true },
+) {
   const [alice, bob] = await Promise.all([
     LocalClient.open(folder, "alice", { ...unreachable, storageKey }),
     LocalClient.open(folder, "other", unreachable),
@@ -52,8 +87,14 @@ describe("a database that does not open", () => {
     const folder = temporaryFolder();
     const { account, conversationId } = await database(folder, PASSPHRASE);
     const before = contents(folder);
-    for (const storageKey of [{ passphrase: "correct horse battery stapler" }, { rawKey: new Uint8Array(32) }, { unprotected: true as const }]) {
-      await expect(LocalClient.open(folder, "alice", { ...unreachable, storageKey })).rejects.toMatchObject(failsWith(ErrorCode.WRONG_KEY));
+    for (const storageKey of [
+      { passphrase: "correct horse battery stapler" },
+      { rawKey: new Uint8Array(32) },
+      { unprotected: true as const },
+    ]) {
+      await expect(LocalClient.open(folder, "alice", { ...unreachable, storageKey })).rejects.toMatchObject(
+        failsWith(ErrorCode.WRONG_KEY),
+      );
       expect(contents(folder)).toEqual(before);
     }
     const again = await LocalClient.open(folder, "alice", { ...unreachable, storageKey: PASSPHRASE });
@@ -75,7 +116,9 @@ describe("a database that does not open", () => {
     for (const [what, bytes] of damaged) {
       writeFileSync(path, bytes);
       const before = contents(folder);
-      await expect(LocalClient.open(folder, "alice", unreachable), what).rejects.toMatchObject(failsWith(ErrorCode.DATABASE_CORRUPT));
+      await expect(LocalClient.open(folder, "alice", unreachable), what).rejects.toMatchObject(
+        failsWith(ErrorCode.DATABASE_CORRUPT),
+      );
       expect(contents(folder), what).toEqual(before);
     }
     writeFileSync(path, whole);
@@ -88,7 +131,9 @@ describe("a database that does not open", () => {
     const { path, conversationId } = await database(folder);
     copyFileSync(path, join(folder, "backup"));
     truncateSync(path, 8192);
-    await expect(LocalClient.open(folder, "alice", unreachable)).rejects.toMatchObject(failsWith(ErrorCode.DATABASE_CORRUPT));
+    await expect(LocalClient.open(folder, "alice", unreachable)).rejects.toMatchObject(
+      failsWith(ErrorCode.DATABASE_CORRUPT),
+    );
     copyFileSync(join(folder, "backup"), path);
     const again = await LocalClient.open(folder, "alice", unreachable);
     expect(await again.stored(conversationId)).toEqual(["kept"]);
@@ -99,7 +144,10 @@ describe("a database that does not open", () => {
     const holder = person("alice", folder, options);
     await holder.start();
     const account = await holder.call("defaultAccount");
-    await expect(LocalClient.open(folder, "alice", options)).rejects.toMatchObject({ ...failsWith(ErrorCode.DATABASE_LOCKED), retryable: true });
+    await expect(LocalClient.open(folder, "alice", options)).rejects.toMatchObject({
+      ...failsWith(ErrorCode.DATABASE_LOCKED),
+      retryable: true,
+    });
     const third = person("alice", folder, options);
     await expect(third.start()).rejects.toMatchObject({ code: "DATABASE_LOCKED" });
     await holder.call("createInvite", account.id);
@@ -111,14 +159,20 @@ describe("a database that does not open", () => {
   test("F6 two clients of one process on one database: the second is DATABASE_LOCKED", async () => {
     const folder = temporaryFolder();
     const first = await LocalClient.open(folder, "alice", unreachable);
-    await expect(LocalClient.open(folder, "alice", unreachable)).rejects.toMatchObject(failsWith(ErrorCode.DATABASE_LOCKED));
+    await expect(LocalClient.open(folder, "alice", unreachable)).rejects.toMatchObject(
+      failsWith(ErrorCode.DATABASE_LOCKED),
+    );
     await first.client.createAccount();
   });
 
   test("F7 no keyring is KEYRING_UNAVAILABLE, and another key can be given afterwards", async () => {
     const folder = temporaryFolder();
     const keyring = { service: "chatsdk-test", account: "none" };
-    const alice = person("alice", folder, { ...unreachable, storageKey: { keyring }, environment: { DBUS_SESSION_BUS_ADDRESS: "", XDG_RUNTIME_DIR: "", DISPLAY: "", WAYLAND_DISPLAY: "" } });
+    const alice = person("alice", folder, {
+      ...unreachable,
+      storageKey: { keyring },
+      environment: { DBUS_SESSION_BUS_ADDRESS: "", XDG_RUNTIME_DIR: "", DISPLAY: "", WAYLAND_DISPLAY: "" },
+    });
     await expect(alice.start()).rejects.toMatchObject({ code: "KEYRING_UNAVAILABLE" });
     const again = await LocalClient.open(folder, "alice", { ...unreachable, storageKey: PASSPHRASE });
     await again.accountId();
@@ -142,7 +196,9 @@ describe("an old copy of the database", () => {
 
     writeFileSync(first.path, old);
     const before = contents(folder);
-    await expect(LocalClient.open(folder, "alice", options)).rejects.toMatchObject(failsWith(ErrorCode.STATE_ROLLED_BACK));
+    await expect(LocalClient.open(folder, "alice", options)).rejects.toMatchObject(
+      failsWith(ErrorCode.STATE_ROLLED_BACK),
+    );
     expect(contents(folder)["alice.db"]).toBe(before["alice.db"]);
 
     // The newest opens as ever.
@@ -154,26 +210,55 @@ describe("an old copy of the database", () => {
 
     writeFileSync(first.path, old);
     const alice = await LocalClient.open(folder, "alice", { ...options, acceptRollback: true });
-    await until(() => alice.events.some((event) => event.type === "sessionStateChanged"), () => "Alice is told");
+    await until(
+      () => alice.events.some((event) => event.type === "sessionStateChanged"),
+      () => "Alice is told",
+    );
     expect((await alice.client.conversation(conversationId)).session).toBe("lost");
-    await expect(alice.client.send(conversationId, "too early")).rejects.toMatchObject(failsWith(ErrorCode.SESSION_LOST));
+    await expect(alice.client.send(conversationId, "too early")).rejects.toMatchObject(
+      failsWith(ErrorCode.SESSION_LOST),
+    );
     expect(await alice.stored(conversationId)).toEqual(["hello", "welcome"]);
 
     // Bob writes into the old session meanwhile: lost, and he will know.
     const unreadable = await bob.client.send(conversationId, "nobody can read this");
     await alice.client.repairConversation(conversationId);
     expect((await alice.client.conversation(conversationId)).session).toBe("repairSent");
-    await expect(alice.client.send(conversationId, "still too early")).rejects.toMatchObject(failsWith(ErrorCode.SESSION_LOST));
-    await until(async () => (await bob.client.conversation(conversationId)).session === "repairRequested", () => "Bob is asked");
+    await expect(alice.client.send(conversationId, "still too early")).rejects.toMatchObject(
+      failsWith(ErrorCode.SESSION_LOST),
+    );
+    await until(
+      async () => (await bob.client.conversation(conversationId)).session === "repairRequested",
+      () => "Bob is asked",
+    );
     await bob.client.acceptRepair(conversationId);
-    await until(() => bob.withStatus("failed").includes(unreadable.id), () => "Bob knows that his message is lost");
-    expect(await bob.client.message(conversationId, unreadable.id)).toMatchObject({ status: "failed", failureReason: "sessionReplaced" });
-    await until(async () => (await alice.client.conversation(conversationId)).session === "established", () => "the session is new");
+    await until(
+      () => bob.withStatus("failed").includes(unreadable.id),
+      () => "Bob knows that his message is lost",
+    );
+    expect(await bob.client.message(conversationId, unreadable.id)).toMatchObject({
+      status: "failed",
+      failureReason: "sessionReplaced",
+    });
+    await until(
+      async () => (await alice.client.conversation(conversationId)).session === "established",
+      () => "the session is new",
+    );
 
     await alice.client.send(conversationId, "back again");
     await bob.client.send(conversationId, "so you are");
-    await until(() => bob.texts.includes("back again") && alice.texts.includes("so you are"), () => "messages arrive both ways");
-    expect(await bob.stored(conversationId)).toEqual(["hello", "welcome", "after the copy was made", "nobody can read this", "back again", "so you are"]);
+    await until(
+      () => bob.texts.includes("back again") && alice.texts.includes("so you are"),
+      () => "messages arrive both ways",
+    );
+    expect(await bob.stored(conversationId)).toEqual([
+      "hello",
+      "welcome",
+      "after the copy was made",
+      "nobody can read this",
+      "back again",
+      "so you are",
+    ]);
     expect(alice.texts).not.toContain("nobody can read this");
     await alice.close();
     // From now on this is the newest.
@@ -191,7 +276,10 @@ describe("a network that is not there", () => {
     await node.stop();
 
     const alice = await LocalClient.open(folder, "alice", options);
-    await until(() => alice.connection.length > 0, () => "Alice is told that she is offline");
+    await until(
+      () => alice.connection.length > 0,
+      () => "Alice is told that she is offline",
+    );
     expect(alice.connection).toEqual([false]);
     expect(alice.client.online).toBe(false);
     const { id } = await alice.client.acceptInvite(await alice.accountId(), link, "1");
@@ -205,17 +293,25 @@ describe("a network that is not there", () => {
     await pause(1000);
     expect((await again.client.messages(id)).map(({ status }) => status)).toEqual(Array(6).fill("queued"));
     await node.restart();
-    await until(() => again.withStatus("sent").length === 6, () => "all are sent");
+    await until(
+      () => again.withStatus("sent").length === 6,
+      () => "all are sent",
+    );
     expect(again.connection).toEqual([false, true]);
     const bobAgain = await LocalClient.open(folder, "bob", options);
-    await until(() => bobAgain.texts.length === 6, () => "Bob has all");
+    await until(
+      () => bobAgain.texts.length === 6,
+      () => "Bob has all",
+    );
     expect(bobAgain.texts).toEqual(["1", "2", "3", "4", "5", "6"]);
     await again.allDelivered(id);
   });
 });
 
 describe("a full disk", () => {
-  test("F6 F7 a send without space is STORAGE_FULL and leaves nothing; what arrives meanwhile is not lost; with space all goes on", async ({ skip }) => {
+  test("F6 F7 a send without space is STORAGE_FULL and leaves nothing; what arrives meanwhile is not lost; with space all goes on", async ({
+    skip,
+  }) => {
     const { folder, options } = await network();
     const disk = join(folder, "disk");
     mkdirSync(disk);
@@ -228,7 +324,10 @@ describe("a full disk", () => {
     const transport = new SpyTransport(options.peers);
     const warnings: string[] = [];
     const logger = { debug() {}, info() {}, warn: (message: string) => warnings.push(message) };
-    const [alice, bob] = await Promise.all([LocalClient.open(disk, "alice", { ...options, transport, logger }), LocalClient.open(folder, "bob", options)]);
+    const [alice, bob] = await Promise.all([
+      LocalClient.open(disk, "alice", { ...options, transport, logger }),
+      LocalClient.open(folder, "bob", options),
+    ]);
     const conversationId = await meet(alice, bob);
 
     fillUp(join(disk, "filler"));
@@ -246,7 +345,9 @@ describe("a full disk", () => {
     expect(full).toMatchObject({ ...failsWith(ErrorCode.STORAGE_FULL), retryable: true });
     for (let i = 0; i < 5; i++) {
       const published = transport.published.length;
-      await expect(alice.client.send(conversationId, `lost ${"y".repeat(60_000)}`)).rejects.toMatchObject(failsWith(ErrorCode.STORAGE_FULL));
+      await expect(alice.client.send(conversationId, `lost ${"y".repeat(60_000)}`)).rejects.toMatchObject(
+        failsWith(ErrorCode.STORAGE_FULL),
+      );
       expect(transport.published.slice(published).filter(({ length }) => length > 60_000)).toEqual([]);
     }
     const duringFull = Array.from({ length: 5 }, (_, i) => `while full ${i} ${"z".repeat(30_000)}`);
@@ -259,7 +360,11 @@ describe("a full disk", () => {
 
     rmSync(join(disk, "filler"));
     await alice.client.send(conversationId, "after");
-    await until(() => alice.texts.length === 6, () => `Alice has what came while the disk was full (${alice.texts.length})`, 90_000);
+    await until(
+      () => alice.texts.length === 6,
+      () => `Alice has what came while the disk was full (${alice.texts.length})`,
+      90_000,
+    );
     expect(alice.texts).toEqual(["welcome", ...duringFull]);
     await Promise.all([alice.allDelivered(conversationId), bob.allDelivered(conversationId)]);
     expect(bob.texts).toEqual(["hello", ...kept, "after"]);
@@ -316,7 +421,9 @@ describe("a storage that fails", () => {
     }
     const envelopes = sides.flatMap(({ transport }) => transport.published).map(fingerprint);
     expect(keysUsedTwice(envelopes)).toEqual([]);
-    console.log(`${failures.join(" and ")} commits failed; ${sent.map((texts) => texts.length).join(" and ")} of 60 sends each resolved, all arrived`);
+    console.log(
+      `${failures.join(" and ")} commits failed; ${sent.map((texts) => texts.length).join(" and ")} of 60 sends each resolved, all arrived`,
+    );
   });
 
   test("F6 a database that cannot be written when it is opened: the failure is told, and the next open loses nothing", async () => {
@@ -329,9 +436,14 @@ describe("a storage that fails", () => {
 
     const storage = new FailingStorage(await SqliteStorage.open(alice.path), 3);
     storage.rate = 1;
-    await expect(LocalClient.open(folder, "alice", { ...options, storage })).rejects.toMatchObject(failsWith(ErrorCode.STORAGE_FAILED));
+    await expect(LocalClient.open(folder, "alice", { ...options, storage })).rejects.toMatchObject(
+      failsWith(ErrorCode.STORAGE_FAILED),
+    );
     const again = await LocalClient.open(folder, "alice", options);
-    await until(() => again.texts.includes("while away"), () => "Alice has what came while she was away");
+    await until(
+      () => again.texts.includes("while away"),
+      () => "Alice has what came while she was away",
+    );
   });
 });
 

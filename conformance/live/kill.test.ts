@@ -40,15 +40,25 @@ describe("processes killed at any moment", () => {
     const tally = await killAtRandom([alice, bob], node, conversationId, seededRandom(SEED));
     const killing = Date.now() - began;
     for (const one of [alice, bob]) {
-      await until(async () => (await one.sentCount()) >= MESSAGES, () => `${one.name} has sent all`);
+      await until(
+        async () => (await one.sentCount()) >= MESSAGES,
+        () => `${one.name} has sent all`,
+      );
     }
     const settled = async () => (await undelivered(alice, conversationId)) + (await undelivered(bob, conversationId));
-    await until(async () => (await settled()) === 0, () => "all messages are delivered", 120_000, 500);
+    await until(
+      async () => (await settled()) === 0,
+      () => "all messages are delivered",
+      120_000,
+      500,
+    );
     // Whatever else would come has time to.
     await pause(3000);
 
     const rows = { alice: await rowsOf(alice, conversationId), bob: await rowsOf(bob, conversationId) };
-    const topics = (await Promise.all([alice.call("accounts"), bob.call("accounts")])).flat().map(({ deliveryAddress }) => deliveryAddress);
+    const topics = (await Promise.all([alice.call("accounts"), bob.call("accounts")]))
+      .flat()
+      .map(({ deliveryAddress }) => deliveryAddress);
     const stored = await historyOf(node, topics);
     await Promise.all([alice.close(), bob.close()]);
 
@@ -64,10 +74,74 @@ describe("processes killed at any moment", () => {
 
     const sent = rows.alice.length;
     expect(sent).toBeGreaterThanOrEqual(2 * MESSAGES);
-    for (const place of ["start-up", "commit", "send", "publish"]) expect(tally.get(place) ?? 0, `kills during ${place}`).toBeGreaterThanOrEqual(3);
+    for (const place of ["start-up", "commit", "send", "publish"])
+      expect(tally.get(place) ?? 0, `kills during ${place}`).toBeGreaterThanOrEqual(3);
     console.log(
       `seed ${SEED}: ${sent} messages, ${KILLS} kills (${[...tally].map(([place, count]) => `${place} ${count}`).join(", ")}), ${NODE_KILLS} of the node; ` +
         `${published.length} publications of ${digests.size} envelopes, ${stored.length} in the store; killing took ${seconds(killing)} s, all ${seconds(Date.now() - began)} s`,
+    );
+  });
+
+  test("U1 F2 F3 both sides are killed in the middle of the set-up, nine times each: every link gives one conversation, and its first message arrives once", {
+    timeout: 300_000,
+  }, async () => {
+    const folder = temporaryFolder();
+    const node = await ServiceNode.start({ store: join(folder, "node.db") });
+    const peers = [node.websocket];
+    const alice = person("alice", folder, { peers, protocol });
+    const bob = person("bob", folder, { peers, protocol });
+    await Promise.all([alice.start(), bob.start()]);
+    const [aliceId, bobId] = [(await alice.call("defaultAccount")).id, (await bob.call("defaultAccount")).id];
+    const random = seededRandom(SEED);
+    const made: string[] = [];
+    const again: number[] = [];
+    const places = ["beforeCommit", "inCommit", "afterCommit"] as const;
+    for (const [round, [place, commit]] of places
+      .flatMap((place) => [1, 2, 3].map((commit) => [place, commit] as const))
+      .entries()) {
+      const { link } = await bob.call("createInvite", bobId);
+      const fraction = random();
+      // Bob dies when he takes the set-up in, or soon after; Alice while she makes it, or soon after.
+      await bob.die({ place, commit, fraction });
+      await alice.die({ place, commit, fraction });
+      const first = `first ${round}`;
+      await alice.call("acceptInvite", aliceId, link, first).catch(whileKilled(alice));
+      await Promise.race([alice.ended(), pause(2000)]);
+      if (alice.running) await alice.kill();
+      await alice.start();
+      const begun = (await alice.call("conversations")).map(({ id }) => id).filter((id) => !made.includes(id));
+      expect(begun.length).toBeLessThanOrEqual(1);
+      if (begun.length === 0) again.push(round);
+      // Nothing is there: the link is as good as new.
+      made.push(begun[0] ?? (await alice.call("acceptInvite", aliceId, link, first)).id);
+      await Promise.race([bob.ended(), pause(6000)]);
+      if (bob.running) await bob.kill();
+      await bob.start();
+      const known = async () => (await bob.call("conversations")).some(({ id }) => id === made[round]);
+      await until(known, () => `Bob knows the conversation of round ${round}`);
+      await until(
+        async () => (await undelivered(alice, made[round]!)) === 0,
+        () => `the first message of round ${round} is delivered`,
+      );
+    }
+    expect((await alice.call("conversations")).map(({ id }) => id).toSorted()).toEqual(made.toSorted());
+    expect((await bob.call("conversations")).map(({ id }) => id).toSorted()).toEqual(made.toSorted());
+    for (const [round, id] of made.entries()) {
+      expect((await bob.call("messages", id)).map(({ text }) => text)).toEqual([`first ${round}`]);
+      expect((await alice.call("messages", id)).map(({ text }) => text)).toEqual([`first ${round}`]);
+      const answer = await bob.call("send", id, "answer");
+      await until(
+        () => alice.received.some((message) => message.id === answer.id),
+        () => `the answer of round ${round} arrives`,
+      );
+      expect((await alice.call("conversation", id)).session).toBe("established");
+    }
+    await Promise.all([alice.close(), bob.close()]);
+    expect(bob.events.filter(({ type }) => type === "inviteReused")).toEqual([]);
+    for (const one of [alice, bob]) expectOneNumberEach(one.notes);
+    expect(keysUsedTwice([alice, bob].flatMap((one) => notesOf(one.notes, "publish")))).toEqual([]);
+    console.log(
+      `${made.length} set-ups, 18 kills; after ${again.length} of them the link had to be accepted again (rounds ${again.join(", ")})`,
     );
   });
 });
@@ -77,17 +151,29 @@ async function meet(alice: Person, bob: Person): Promise<string> {
   await Promise.all([alice.start(), bob.start()]);
   const { link } = await bob.call("createInvite", (await bob.call("defaultAccount")).id);
   const { id } = await alice.call("acceptInvite", (await alice.call("defaultAccount")).id, link, "hello");
-  await until(() => bob.received.length === 1, () => "Bob has the first message");
+  await until(
+    () => bob.received.length === 1,
+    () => "Bob has the first message",
+  );
   return id;
 }
 
 /** Kills one or the other, and starts it again at once. Returns how many kills hit what. */
-async function killAtRandom(people: readonly Person[], node: ServiceNode, conversationId: string, random: () => number): Promise<Map<string, number>> {
+async function killAtRandom(
+  people: readonly Person[],
+  node: ServiceNode,
+  conversationId: string,
+  random: () => number,
+): Promise<Map<string, number>> {
   const tally = new Map<string, number>();
   let nodeKills = 0;
   let nodeBack = Promise.resolve();
   /** More messages with each kill, so that they last until the end; those of one round are sent at once. */
-  const streamOf = (one: Person, kill: number) => ({ conversationId, prefix: one.name, until: Math.ceil((MESSAGES * (kill + 1)) / (KILLS + 1)) });
+  const streamOf = (one: Person, kill: number) => ({
+    conversationId,
+    prefix: one.name,
+    until: Math.ceil((MESSAGES * (kill + 1)) / (KILLS + 1)),
+  });
   const sendMore = (kill: number): void => {
     for (const one of people) void one.stream(streamOf(one, kill)).catch(whileKilled(one));
   };
@@ -156,7 +242,8 @@ async function rowsOf(one: Person, conversationId: string): Promise<ChatMessage[
 }
 
 async function undelivered(one: Person, conversationId: string): Promise<number> {
-  return (await rowsOf(one, conversationId)).filter(({ outgoing, status }) => outgoing && status !== "delivered").length;
+  return (await rowsOf(one, conversationId)).filter(({ outgoing, status }) => outgoing && status !== "delivered")
+    .length;
 }
 
 /** Everything the node has kept of the application. */
@@ -193,12 +280,14 @@ function expectExchanged(notes: readonly Note[], ours: readonly ChatMessage[], t
   const tried = new Set(notesOf(notes, "trying").map(({ text }) => text));
   expect(incoming.filter(({ text }) => text !== "hello" && !tried.has(text ?? ""))).toEqual([]);
   // A stream arrives in the order in which it was sent.
-  const numbers = [...incoming].reverse().flatMap(({ text }) => (text === "hello" ? [] : [Number(text?.split("-")[1])]));
+  const numbers = [...incoming]
+    .reverse()
+    .flatMap(({ text }) => (text === "hello" ? [] : [Number(text?.split("-")[1])]));
   expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
 }
 
-/** Each event has one number and comes again under it alone; none is left out. */
-function expectShownOnce(notes: readonly Note[], rows: readonly ChatMessage[]): void {
+/** Each event has one number and comes again under it alone; none is left out. Returns what was shown: "type id text". */
+function expectOneNumberEach(notes: readonly Note[]): string[] {
   const byNumber = new Map<string, string>();
   const numberOf = new Map<string, string>();
   for (const event of notesOf(notes, "event")) {
@@ -213,12 +302,19 @@ function expectShownOnce(notes: readonly Note[], rows: readonly ChatMessage[]): 
   }
   const numbers = [...byNumber.keys()].map(Number).sort((a, b) => a - b);
   expect(numbers).toEqual(numbers.map((_, i) => i + 1));
+  return [...numberOf.keys()];
+}
 
-  const shown = new Set([...numberOf.keys()].flatMap((key) => (key.startsWith("messageReceived ") ? [key.split(" ")[1]] : [])));
-  const delivered = new Set([...numberOf.keys()].flatMap((key) => (key.endsWith(" delivered") ? [key.split(" ")[1]] : [])));
-  const ids = (outgoing: boolean) => new Set(rows.filter((row) => row.outgoing === outgoing).map(({ id }) => id));
-  expect(shown).toEqual(ids(false));
-  expect(delivered).toEqual(ids(true));
+/** Every message that came, and every delivery of ours, was shown under one number. */
+function expectShownOnce(notes: readonly Note[], rows: readonly ChatMessage[]): void {
+  const shown = expectOneNumberEach(notes).map((subject) => subject.split(" "));
+  const of = (outgoing: boolean) =>
+    rows
+      .filter((row) => row.outgoing === outgoing)
+      .map(({ id }) => id)
+      .toSorted();
+  expect(shown.flatMap(([type, id]) => (type === "messageReceived" ? [id] : [])).toSorted()).toEqual(of(false));
+  expect(shown.flatMap(([, id, text]) => (text === "delivered" ? [id] : [])).toSorted()).toEqual(of(true));
 }
 
 /** A call to a process that may die meanwhile. */

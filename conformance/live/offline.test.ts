@@ -32,7 +32,10 @@ async function acceptAndSend(alice: Person, link: string): Promise<{ conversatio
   const { id: accountId } = await alice.call("defaultAccount");
   const conversation = await alice.call("acceptInvite", accountId, link, texts[0] as string);
   for (const text of texts.slice(1)) await alice.call("send", conversation.id, text);
-  await until(() => alice.withStatus("sent").length === COUNT, () => `a node took all (${alice.withStatus("sent").length})`);
+  await until(
+    () => alice.withStatus("sent").length === COUNT,
+    () => `a node took all (${alice.withStatus("sent").length})`,
+  );
   const stored = (await alice.call("messages", conversation.id, { limit: 1000 })).reverse();
   expect(stored.map(({ text }) => text)).toEqual(texts);
   return { conversationId: conversation.id, ids: stored.map(({ id }) => id) };
@@ -45,7 +48,10 @@ function arrived(person: Person, from: "subscription" | "history"): number {
 }
 
 async function expectAll(bob: Person, ids: readonly string[], conversationId: string): Promise<void> {
-  await until(() => bob.received.length >= COUNT, () => `Bob has all (${bob.received.length})`);
+  await until(
+    () => bob.received.length >= COUNT,
+    () => `Bob has all (${bob.received.length})`,
+  );
   expect(bob.received.map(({ id }) => id)).toEqual(ids);
   expect(bob.received.map(({ text }) => text)).toEqual(texts);
   expect(bob.events.filter(({ type }) => type === "conversationStarted")).toHaveLength(1);
@@ -68,7 +74,10 @@ describe("the recipient is not online", () => {
     await expectAll(bob, ids, conversationId);
     expect(arrived(bob, "history")).toBeGreaterThanOrEqual(COUNT);
 
-    await until(() => alice.withStatus("delivered").length >= COUNT, () => `Alice knows (${alice.withStatus("delivered").length})`);
+    await until(
+      () => alice.withStatus("delivered").length >= COUNT,
+      () => `Alice knows (${alice.withStatus("delivered").length})`,
+    );
     expect(alice.withStatus("delivered").sort()).toEqual([...ids].sort());
     // Alice sent nothing since: what Bob has is what the store kept.
     expect(notesOf(alice.notes, "publish")).toHaveLength(published.length);
@@ -87,22 +96,36 @@ describe("the recipient is not online", () => {
     await expectAll(bob, ids, conversationId);
     expect(arrived(bob, "subscription")).toBe(0);
     const answer = await bob.call("send", conversationId, "answer");
-    await until(() => bob.withStatus("sent").includes(answer.id), () => "a node took the answer");
+    await until(
+      () => bob.withStatus("sent").includes(answer.id),
+      () => "a node took the answer",
+    );
     await bob.close();
 
     const before = alice.events.length;
     const published = notesOf(alice.notes, "published").length;
     await alice.start();
-    await until(() => alice.received.length === 1 && alice.withStatus("delivered").length === COUNT, () => "Alice has the answer and knows of the delivery");
+    await until(
+      () => alice.received.length === 1 && alice.withStatus("delivered").length === COUNT,
+      () => "Alice has the answer and knows of the delivery",
+    );
     expect(arrived(alice, "subscription")).toBe(0);
     expect(alice.received[0]).toMatchObject({ id: answer.id, text: "answer", conversationId });
     expect(alice.withStatus("delivered").sort()).toEqual([...ids].sort());
-    expect(alice.events.slice(before).filter(({ type }) => type === "sessionStateChanged")).toMatchObject([{ session: "established" }]);
-    await until(() => notesOf(alice.notes, "published").length > published, () => "Alice has acknowledged the answer");
+    expect(alice.events.slice(before).filter(({ type }) => type === "sessionStateChanged")).toMatchObject([
+      { session: "established" },
+    ]);
+    await until(
+      () => notesOf(alice.notes, "published").length > published,
+      () => "Alice has acknowledged the answer",
+    );
     await alice.close();
 
     await bob.start();
-    await until(() => bob.withStatus("delivered").includes(answer.id), () => "Bob knows that his answer arrived");
+    await until(
+      () => bob.withStatus("delivered").includes(answer.id),
+      () => "Bob knows that his answer arrived",
+    );
     await bob.close();
   });
 });

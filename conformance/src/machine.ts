@@ -4,6 +4,7 @@ import {
   type Change,
   type Config,
   ConfigSchema,
+  type Effect,
   InputSchema,
   KeyDerivationSchema,
   type Outcome,
@@ -76,6 +77,13 @@ export class Machine {
     return outcome;
   }
 
+  /** A call without a world: its reply's value. Effects go to `effects`. */
+  call<Case extends ReplyCase>(nowMs: number, input: InputValue, expected: Case, effects: Effect[] = []) {
+    const outcome = this.step(nowMs, input);
+    effects.push(...outcome.effects);
+    return replyValue(outcome, expected);
+  }
+
   /** Commits a step and shows its events. */
   settle(outcome: Outcome, input: InputValue): void {
     this.commit(outcome.changes);
@@ -99,10 +107,8 @@ export type ReplyCase = NonNullable<Reply["case"]>;
 export type ReplyValue<Case extends ReplyCase> = Extract<Reply, { case: Case }>["value"];
 
 /** The value of a reply; a failure is thrown. */
-export function replyValue<Case extends ReplyCase>(
-  { reply: { reply } = {} }: Outcome,
-  expected: Case,
-): ReplyValue<Case> {
+export function replyValue<Case extends ReplyCase>(outcome: Outcome, expected: Case): ReplyValue<Case> {
+  const reply = outcome.reply?.reply;
   if (reply?.case === "failure")
     throw new ChatError(reply.value.code, reply.value.message, { retryable: reply.value.retryable });
   if (reply?.case !== expected) throw new Error(`reply ${reply?.case}, not ${expected}`);

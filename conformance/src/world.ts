@@ -43,6 +43,8 @@ interface Scheduled {
 const EVENTS_AT_ONCE = 20;
 /** From the death of a process to its next start. */
 const DOWNTIME_MS = 700;
+/** After a wake that could not be committed. */
+const WAKE_RETRY_MS = 5000;
 
 /**
  * Machines, a clock of their own and a network between them. Time passes only when nothing is left to do at the present
@@ -89,7 +91,7 @@ export class World {
   feed(machine: Machine, input: InputValue): Outcome | undefined {
     const fault = this.fault(machine, input);
     const outcome = machine.prepare(this.nowMs, input);
-    if (fault !== undefined) return this.#fail(machine, outcome, fault);
+    if (fault !== undefined) return this.#fail(machine, input, outcome, fault);
     machine.settle(outcome, input);
     this.perform(machine, outcome.effects);
     if (outcome.events.length > 0) this.#noteEvents(machine, outcome.events.length);
@@ -103,12 +105,14 @@ export class World {
     return outcome;
   }
 
-  #fail(machine: Machine, outcome: Outcome, fault: Fault): undefined {
-    if (fault === "commit refused") {
+  #fail(machine: Machine, input: InputValue, outcome: Outcome, fault: Fault): undefined {
+    // A host that cannot even start tries again.
+    if (fault === "commit refused" && input.case !== "start") {
       machine.core.commitFailed();
+      if (input.case === "wake") this.#setWake(machine, this.nowMs + WAKE_RETRY_MS);
       return undefined;
     }
-    if (fault !== "before the commit") machine.commit(outcome.changes);
+    if (fault !== "before the commit" && fault !== "commit refused") machine.commit(outcome.changes);
     if (typeof fault === "number") this.perform(machine, outcome.effects.slice(0, fault));
     this.switchOff(machine);
     this.at(DOWNTIME_MS, () => this.switchOn(machine));

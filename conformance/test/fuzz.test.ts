@@ -57,7 +57,8 @@ describe.each(targets)("decoder: $name", (target) => {
     for (const [what, bytes] of monsters(samples)) tried(target, bytes, what);
   });
 
-  test.runIf(seconds > 0)(`F3 fuzz: ${target.name} for ${seconds} s`, { timeout: seconds * 2000 + 60_000 }, () => {
+  if (seconds === 0) return;
+  test(`F3 fuzz: ${target.name} for ${seconds} s`, { timeout: seconds * 2000 + 60_000 }, () => {
     const first = Date.now() % 2 ** 31;
     const end = performance.now() + seconds * 1000;
     let seed = first;

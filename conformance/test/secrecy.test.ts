@@ -56,6 +56,28 @@ describe("after a theft of everything (post-compromise security)", () => {
     expect(bob.texts.filter((value) => value.startsWith("after")).length).toBe(6);
   });
 
+  test("F3 no stolen key is in use after one round trip, no stolen header key after two", () => {
+    const { world, alice, bob, conversationId } = established();
+    const stolen = new Set(new Thief(bob.machine).secrets.map((secret) => Buffer.from(secret).toString("hex")));
+    const known = (key: Uint8Array): boolean => stolen.has(Buffer.from(key).toString("hex"));
+    const roundTrip = (): void => {
+      bob.send(conversationId, "there");
+      world.run(1000);
+      alice.send(conversationId, "and back");
+      world.run(1000);
+    };
+    roundTrip();
+    const now = new Thief(bob.machine).conversation(conversationId).session!;
+    const keys = [now.rootKey, now.ratchetSecret, now.sending!.chainKey, now.receiving!.chainKey, now.peerRatchetKey];
+    expect(keys.map(known)).toEqual(keys.map(() => false));
+    roundTrip();
+    const later = new Thief(bob.machine).conversation(conversationId).session!;
+    const pending = [later.nextSendingHeaderKey, later.pendingReceivingHeaderKey];
+    const headerKeys = [later.sending!.headerKey, later.receiving!.headerKey, ...pending];
+    expect(headerKeys.map((key) => key.length)).toEqual([64, 64, 64, 64]);
+    expect(headerKeys.flatMap((key) => [key.slice(0, 32), key.slice(32)]).some(known)).toBe(false);
+  });
+
   test("F3 what the victim says is secret from the first new chain on, and not before", () => {
     const { world, alice, bob, conversationId } = established();
     bob.send(conversationId, "opens a chain");
@@ -168,6 +190,28 @@ describe("what a theft does not give (forward secrecy)", () => {
     expect(readBy().map((value) => value?.includes("kept back"))).toEqual([true, true]);
     world.run(7 * DAY);
     expect(readBy()).toEqual([undefined, undefined]);
+  });
+
+  test("F3 no message that came late, once it has come", () => {
+    const { world, alice, bob, conversationId } = established();
+    const mark = world.published.length;
+    world.censor = ({ from, publishId }) => from === "alice" && publishId.endsWith("/3");
+    alice.send(conversationId, "kept back");
+    alice.send(conversationId, "let through");
+    world.run(1000);
+    world.censor = () => false;
+    const [kept] = messagesOf(alice, mark);
+    const before = new Thief(bob.machine);
+    const { associatedData } = before.conversation(conversationId).session!;
+    expect(before.reads(kept!.payload, associatedData)).toContain("kept back");
+    world.inject(kept!.topic, kept!.payload);
+    world.run(1000);
+    expect(bob.texts.slice(-2)).toEqual(["kept back", "let through"]);
+    world.acknowledge(bob.machine);
+    bob.machine.disk.messages.clear();
+    const after = new Thief(bob.machine);
+    expect(after.reads(kept!.payload, associatedData)).toBeUndefined();
+    expect(after.holds("kept back")).toBe(false);
   });
 
   test("F3 nothing of a conversation that was deleted", () => {

@@ -105,8 +105,18 @@ describe("suite 2 against an attacker who breaks X25519 one day", () => {
       nodeCrypto.mlKem768PublicKey(new Uint8Array(64).fill(9)),
       new Uint8Array(32),
     )!.ciphertext;
+    /** The peer itself goes back to suite 1: no ciphertext, nothing mixed in. */
+    const classical = (hello: boolean): Uint8Array => {
+      const insider = new Insider(bob.machine, id);
+      const session = insider.record.session!;
+      session.peerKemKey = new Uint8Array(0);
+      if (!hello) session.responderHello = new Uint8Array(0);
+      return insider.seal({ acknowledged: 1 });
+    };
     const before = alice.machine.disk.fingerprint();
     expect(takes(alice, stripped)).toBe(false);
+    expect(takes(alice, classical(true))).toBe(false);
+    expect(takes(alice, classical(false))).toBe(false);
     expect(takes(alice, answer(hello(() => other)))).toBe(false);
     expect(
       takes(alice, answer(hello((ciphertext) => ciphertext.map((byte, i) => (i === 500 ? byte ^ 1 : byte))))),

@@ -176,13 +176,21 @@ export class ChatClient implements AsyncDisposable {
   async changeStorageKey(oldKey: StorageKey, newKey: StorageKey): Promise<void> {
     const { crypto, storage, entropy } = this.#parts;
     if ("unprotected" in oldKey || "unprotected" in newKey) {
-      throw new ChatError(ErrorCode.INVALID_ARGUMENT, "newKey: protection cannot be added or taken away; make a new database");
+      throw new ChatError(
+        ErrorCode.INVALID_ARGUMENT,
+        "newKey: protection cannot be added or taken away; make a new database",
+      );
     }
     const header = await storage.header();
     if (!header) throw new ChatError(ErrorCode.DATABASE_CORRUPT, "database: it has no header; restore a backup");
     const derivation = await newDerivation(newKey);
-    const [oldHostKey, newHostKey] = [await deriveKey(oldKey, header.derivation as KeyDerivation), await deriveKey(newKey, derivation)];
-    await storage.setHeader(Vault.rekey(crypto, header, oldHostKey, derivation, newHostKey, new Entropy(crypto, entropy())));
+    const [oldHostKey, newHostKey] = [
+      await deriveKey(oldKey, header.derivation as KeyDerivation),
+      await deriveKey(newKey, derivation),
+    ];
+    await storage.setHeader(
+      Vault.rekey(crypto, header, oldHostKey, derivation, newHostKey, new Entropy(crypto, entropy())),
+    );
     oldHostKey.fill(0);
     newHostKey.fill(0);
   }
@@ -222,9 +230,13 @@ export class ChatClient implements AsyncDisposable {
    * @param options.validForMs - how long it can be accepted; default seven days, at most a year.
    * @param options.reusable - several people may accept it; default false: the first one only.
    */
-  async createInvite(accountId: string, options: CallOptions & { validForMs?: number; reusable?: boolean } = {}): Promise<Invite> {
+  async createInvite(
+    accountId: string,
+    options: CallOptions & { validForMs?: number; reusable?: boolean } = {},
+  ): Promise<Invite> {
     const { validForMs = 0, reusable = false } = options;
-    if (!Number.isFinite(validForMs) || validForMs < 0) throw new ChatError(ErrorCode.INVALID_ARGUMENT, "validForMs: give a positive number of milliseconds");
+    if (!Number.isFinite(validForMs) || validForMs < 0)
+      throw new ChatError(ErrorCode.INVALID_ARGUMENT, "validForMs: give a positive number of milliseconds");
     const value = { accountId, validForMs: BigInt(Math.round(validForMs)), reusable };
     return toInvite(await this.#call({ case: "createInvite", value }, "invite", options));
   }
@@ -262,7 +274,11 @@ export class ChatClient implements AsyncDisposable {
 
   async conversation(conversationId: string): Promise<Conversation> {
     const row = await this.#parts.storage.messages.conversation(conversationId);
-    if (!row) throw new ChatError(ErrorCode.CONVERSATION_NOT_FOUND, `conversationId: no conversation ${JSON.stringify(conversationId)}; list the conversations`);
+    if (!row)
+      throw new ChatError(
+        ErrorCode.CONVERSATION_NOT_FOUND,
+        `conversationId: no conversation ${JSON.stringify(conversationId)}; list the conversations`,
+      );
     return toConversation(this.#vault.openConversation(row));
   }
 
@@ -305,20 +321,32 @@ export class ChatClient implements AsyncDisposable {
   }
 
   /** Marks everything up to a message as read. @param options.sendReceipt - tells the peer; default true. */
-  async markRead(conversationId: string, messageId: string, options: CallOptions & { sendReceipt?: boolean } = {}): Promise<void> {
+  async markRead(
+    conversationId: string,
+    messageId: string,
+    options: CallOptions & { sendReceipt?: boolean } = {},
+  ): Promise<void> {
     const value = { conversationId, messageId, sendReceipt: options.sendReceipt ?? true };
     await this.#call({ case: "markRead", value }, "done", options);
   }
 
   /** F6: a page of a conversation, newest first. */
   async messages(conversationId: string, { before, limit = 50 }: PageOptions = {}): Promise<ChatMessage[]> {
-    const rows = await this.#parts.storage.messages.page({ conversationId, limit, ...(before && { before: positionOf(before) }) });
+    const rows = await this.#parts.storage.messages.page({
+      conversationId,
+      limit,
+      ...(before && { before: positionOf(before) }),
+    });
     return rows.map((row) => this.#open(row));
   }
 
   async message(conversationId: string, messageId: string): Promise<ChatMessage> {
     const row = await this.#parts.storage.messages.message(conversationId, messageId);
-    if (!row) throw new ChatError(ErrorCode.MESSAGE_NOT_FOUND, `messageId: no message ${JSON.stringify(messageId)}; page through the conversation`);
+    if (!row)
+      throw new ChatError(
+        ErrorCode.MESSAGE_NOT_FOUND,
+        `messageId: no message ${JSON.stringify(messageId)}; page through the conversation`,
+      );
     return this.#open(row);
   }
 
@@ -335,7 +363,11 @@ export class ChatClient implements AsyncDisposable {
     const { conversationId, before, limit = 50 } = options;
     const { messages } = this.#parts.storage;
     if (!this.#vault.sealsMessages) {
-      const found = await messages.search(query, { limit, ...(conversationId && { conversationId }), ...(before && { before: positionOf(before) }) });
+      const found = await messages.search(query, {
+        limit,
+        ...(conversationId && { conversationId }),
+        ...(before && { before: positionOf(before) }),
+      });
       return found.map((row) => this.#open(row));
     }
     const ids = conversationId ? [conversationId] : (await messages.conversations()).map((row) => row.conversationId);
@@ -344,7 +376,12 @@ export class ChatClient implements AsyncDisposable {
     return found.sort((a, b) => Number(b.lamport - a.lamport) || (a.id < b.id ? 1 : -1)).slice(0, limit);
   }
 
-  async #scan(conversationId: string, query: string, limit: number, from: PageOptions["before"]): Promise<ChatMessage[]> {
+  async #scan(
+    conversationId: string,
+    query: string,
+    limit: number,
+    from: PageOptions["before"],
+  ): Promise<ChatMessage[]> {
     const words = queryWords(query);
     const found: ChatMessage[] = [];
     let before = from;
@@ -391,7 +428,9 @@ export class ChatClient implements AsyncDisposable {
 
   #acknowledgeSoon(eventNumber: bigint): void {
     if (this.#acknowledge === undefined && !this.#closing) {
-      this.#cancelAcknowledge = this.#clock.at(this.#clock.now() + ACKNOWLEDGE_DELAY_MS, () => this.#flushAcknowledged());
+      this.#cancelAcknowledge = this.#clock.at(this.#clock.now() + ACKNOWLEDGE_DELAY_MS, () =>
+        this.#flushAcknowledged(),
+      );
     }
     this.#acknowledge = eventNumber;
     if (this.#closing) this.#flushAcknowledged();
@@ -407,9 +446,14 @@ export class ChatClient implements AsyncDisposable {
     return toMessage(this.#vault.openMessage(row));
   }
 
-  async #call<Case extends NonNullable<Reply["reply"]["case"]>>(input: InputValue, expected: Case, options?: CallOptions) {
+  async #call<Case extends NonNullable<Reply["reply"]["case"]>>(
+    input: InputValue,
+    expected: Case,
+    options?: CallOptions,
+  ) {
     const reply = await this.#engine.call(input, options?.signal);
-    if (reply.case !== expected) throw new ChatError(ErrorCode.INTERNAL, `the core replied ${reply.case} to ${input.case}; report this`);
+    if (reply.case !== expected)
+      throw new ChatError(ErrorCode.INTERNAL, `the core replied ${reply.case} to ${input.case}; report this`);
     return reply.value as Extract<Reply["reply"], { case: Case }>["value"];
   }
 }

@@ -1,7 +1,20 @@
-import { create, fromBinary, type Message, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import {
+  create,
+  fromBinary,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { type Content, ContentSchema } from "@chatsdk/abi/api_pb";
-import { AttachmentReferenceSchema, ReactionSchema, ReadReceiptSchema, ReplySchema, TextSchema } from "@chatsdk/abi/content_pb";
+import {
+  AttachmentReferenceSchema,
+  ReactionSchema,
+  ReadReceiptSchema,
+  ReplySchema,
+  TextSchema,
+} from "@chatsdk/abi/content_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { BASIC_DOMAIN, BASIC_VERSION, BasicTag, ChatError } from "@chatsdk/core";
 
@@ -80,7 +93,8 @@ function basicType<Shape extends Message>(schema: GenMessage<Shape>, tag: number
     domain: BASIC_DOMAIN,
     tag,
     version: BASIC_VERSION,
-    encode: (value) => toBinary(schema, create(schema, value as MessageInitShape<GenMessage<Shape>>) as MessageShape<GenMessage<Shape>>),
+    encode: (value) =>
+      toBinary(schema, create(schema, value as MessageInitShape<GenMessage<Shape>>) as MessageShape<GenMessage<Shape>>),
     decode: (payload) => fromBinary(schema, payload) as Shape,
   });
 }
@@ -101,7 +115,8 @@ export type Sendable = string | Content;
 
 export function toContent(content: Sendable): Content {
   if (typeof content === "string") {
-    if (content === "") throw new ChatError(ErrorCode.INVALID_ARGUMENT, "content: empty text; give at least one character");
+    if (content === "")
+      throw new ChatError(ErrorCode.INVALID_ARGUMENT, "content: empty text; give at least one character");
     return Text.of({ text: content });
   }
   return content;

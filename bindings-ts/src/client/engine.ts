@@ -1,7 +1,16 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Event } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
-import { type Effect, InputSchema, LogLevel, type Outcome, type Publish, type QueryHistory, type Read, type Reply } from "@chatsdk/abi/host_pb";
+import {
+  type Effect,
+  InputSchema,
+  LogLevel,
+  type Outcome,
+  type Publish,
+  type QueryHistory,
+  type Read,
+  type Reply,
+} from "@chatsdk/abi/host_pb";
 import { type Answer, ChatError, type Core, type Steps } from "@chatsdk/core";
 import type { RollbackAnchor } from "../storage/rollback-anchor.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -147,15 +156,22 @@ export class Engine {
     await undefined;
     for (let job = this.#jobs.shift(); job; job = this.#jobs.shift()) {
       if (job.signal?.aborted) {
-        job.fail(new ChatError(ErrorCode.ABORTED, "the call was aborted before it began", { cause: job.signal.reason }));
+        job.fail(
+          new ChatError(ErrorCode.ABORTED, "the call was aborted before it began", { cause: job.signal.reason }),
+        );
         continue;
       }
       try {
         const answer = (await this.#serve(job.input))?.reply;
-        if (answer?.case === "failure") job.fail(new ChatError(answer.value.code, answer.value.message, { retryable: answer.value.retryable }));
+        if (answer?.case === "failure")
+          job.fail(new ChatError(answer.value.code, answer.value.message, { retryable: answer.value.retryable }));
         else job.settle(answer);
       } catch (error) {
-        job.fail(error instanceof ChatError ? error : new ChatError(ErrorCode.INTERNAL, "a defect of the SDK; report this", { cause: error }));
+        job.fail(
+          error instanceof ChatError
+            ? error
+            : new ChatError(ErrorCode.INTERNAL, "a defect of the SDK; report this", { cause: error }),
+        );
       }
     }
     this.#running = undefined;
@@ -285,7 +301,9 @@ function isLearntOnce({ case: kind }: InputValue): boolean {
 }
 
 function isOfStorage(error: unknown): boolean {
-  return error instanceof ChatError && (error.code === ErrorCode.STORAGE_FULL || error.code === ErrorCode.STORAGE_FAILED);
+  return (
+    error instanceof ChatError && (error.code === ErrorCode.STORAGE_FULL || error.code === ErrorCode.STORAGE_FAILED)
+  );
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

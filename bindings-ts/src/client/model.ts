@@ -110,7 +110,12 @@ export type ChatEvent = {
   number: bigint;
 } & (
   | { type: "conversationStarted"; accountId: string; conversation: Conversation; inviteId?: string }
-  | { type: "messageReceived"; accountId: string; message: ChatMessage; /** It had been reported missing. */ recovered: boolean }
+  | {
+      type: "messageReceived";
+      accountId: string;
+      message: ChatMessage /** It had been reported missing. */;
+      recovered: boolean;
+    }
   | {
       type: "messageStatusChanged";
       accountId: string;
@@ -141,7 +146,12 @@ export function toInvite({ inviteId, accountId, link, expiresMs, reusable, accep
   return { id: inviteId, accountId, link, expiresAt: dateOf(expiresMs), reusable, acceptedCount };
 }
 
-export function toInviteDetails({ $typeName: _, $unknown: __, expiresMs, ...details }: InviteDetailsData): InviteDetails {
+export function toInviteDetails({
+  $typeName: _,
+  $unknown: __,
+  expiresMs,
+  ...details
+}: InviteDetailsData): InviteDetails {
   return { ...details, expiresAt: dateOf(expiresMs) };
 }
 
@@ -211,15 +221,35 @@ export function toEvent({ eventNumber: number, accountId, conversationId, event 
   switch (event.case) {
     case "conversationStarted": {
       const { conversation, inviteId } = event.value;
-      return { number, type: event.case, accountId, conversation: toConversation(conversation!), ...(inviteId && { inviteId }) };
+      return {
+        number,
+        type: event.case,
+        accountId,
+        conversation: toConversation(conversation!),
+        ...(inviteId && { inviteId }),
+      };
     }
     case "messageReceived":
-      return { number, type: event.case, accountId, message: toMessage(event.value.message!), recovered: event.value.recovered };
+      return {
+        number,
+        type: event.case,
+        accountId,
+        message: toMessage(event.value.message!),
+        recovered: event.value.recovered,
+      };
     case "messageStatusChanged": {
       const { messageId } = event.value;
       const failureReason = reasons[event.value.failureReason];
       const status = statuses[event.value.status]!;
-      return { number, type: event.case, accountId, conversationId, messageId, status, ...(failureReason && { failureReason }) };
+      return {
+        number,
+        type: event.case,
+        accountId,
+        conversationId,
+        messageId,
+        status,
+        ...(failureReason && { failureReason }),
+      };
     }
     case "messagesMissing":
     case "messagesLost":

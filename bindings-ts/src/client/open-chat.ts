@@ -26,7 +26,15 @@ export interface ChatOptions extends Omit<Partial<ClientParts>, "storageKey"> {
  * (`storage`, `transport`, `clock`, ...). Errors as `ChatClient.open`, and those of `SqliteStorage.open`.
  */
 export async function openChat(options: ChatOptions): Promise<ChatClient> {
-  const { path, peers = [], waku, clusterId = DEFAULT_CLUSTER_ID, shardCount = DEFAULT_SHARD_COUNT, logger = silentLogger, ...parts } = options;
+  const {
+    path,
+    peers = [],
+    waku,
+    clusterId = DEFAULT_CLUSTER_ID,
+    shardCount = DEFAULT_SHARD_COUNT,
+    logger = silentLogger,
+    ...parts
+  } = options;
   const transport = parts.transport ?? new WakuTransport({ ...waku, clusterId, shardCount, peers });
   const onError = (error: unknown): void => logger.warn(`rollback anchor: ${String(error)}`);
   return ChatClient.open({

@@ -283,7 +283,11 @@ export class WakuTransport implements Transport {
     }
   }
 
+  /** libp2p calls everything it identifies "discovered", also what it was told to dial. */
   #discovered(key: string, addresses: Multiaddr[]): void {
+    const { dns, peerExchange } = discoveryOf(this.#options);
+    if (dns.length === 0 && !peerExchange) return;
+    if (this.#node?.libp2p.getConnections().some(({ remotePeer }) => remotePeer.toString() === key)) return;
     const usable = addresses.filter(isWebsocket);
     if (this.#node === undefined || usable.length === 0 || this.#candidates.has(key)) return;
     if (this.#candidates.size >= MAX_CANDIDATES) {

@@ -1,6 +1,13 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Event, EventSchema } from "@chatsdk/abi/api_pb";
-import { ConfigSchema, type Input, OutcomeSchema, type Outcome, type VaultHeader } from "@chatsdk/abi/host_pb";
+import {
+  ConfigSchema,
+  type Input,
+  OutcomeSchema,
+  ReadSchema,
+  type Outcome,
+  type VaultHeader,
+} from "@chatsdk/abi/host_pb";
 import { Core, Entropy, nobleCrypto, type Steps, Vault } from "@chatsdk/core";
 import type { Clock } from "../../src/client/clock.ts";
 import { Engine, type EngineParts } from "../../src/client/engine.ts";
@@ -13,8 +20,8 @@ import type { HistoryRequest, ReceivedMessage, Transport, TransportListener } fr
 export const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 let count = 0;
-/** 32 bytes, other ones at each call. */
-export const entropy = (): Uint8Array => Uint8Array.from({ length: 32 }, (_, i) => (++count * (i + 1)) % 251);
+/** 32 bytes, other ones at each call, the same in each run. */
+export const entropy = (): Uint8Array => nobleCrypto.sha256(new TextEncoder().encode(`entropy ${++count}`));
 
 /** Time that passes when told to. */
 export class TestClock implements Clock {
@@ -96,7 +103,10 @@ export class TestTransport implements Transport {
     for (const { topics, listener } of this.network.members) if (topics.includes(topic)) listener?.onMessage(message);
   }
 
-  async *queryHistory({ topics }: HistoryRequest, _options?: { signal: AbortSignal }): AsyncGenerator<ReceivedMessage[]> {
+  async *queryHistory(
+    { topics }: HistoryRequest,
+    _options?: { signal: AbortSignal },
+  ): AsyncGenerator<ReceivedMessage[]> {
     this.calls.push("queryHistory");
     if (!this.network.up) throw new Error("no node is connected");
     const page = this.network.published.filter(({ topic }) => topics.includes(topic));
@@ -164,12 +174,17 @@ type OutcomeInit = MessageInitShape<typeof OutcomeSchema>;
 export class ScriptedCore extends Core {
   readonly inputs: Input[] = [];
   failures = 0;
+  /** Keys it reads in each step. */
+  reads: string[] = [];
   script: (input: Input) => OutcomeInit = () => ({});
   /** For results of publications, which would else bring new ones. */
   resultScript: (input: Input) => OutcomeInit = () => ({});
 
   constructor() {
-    const derivation = { $typeName: "chatsdk.v1.KeyDerivation" as const, derivation: { case: "unprotected" as const, value: { $typeName: "chatsdk.v1.Unprotected" as const } } };
+    const derivation = {
+      $typeName: "chatsdk.v1.KeyDerivation" as const,
+      derivation: { case: "unprotected" as const, value: { $typeName: "chatsdk.v1.Unprotected" as const } },
+    };
     const key = new Uint8Array(32);
     const header = Vault.create(nobleCrypto, derivation, key, new Entropy(nobleCrypto, entropy()));
     super(nobleCrypto, create(ConfigSchema, { clusterId: 42 }), Vault.open(nobleCrypto, header, key));
@@ -177,6 +192,7 @@ export class ScriptedCore extends Core {
 
   override *step(input: Input): Steps<Outcome> {
     this.inputs.push(input);
+    for (const key of this.reads) yield create(ReadSchema, { read: { case: "get", value: key } });
     return create(OutcomeSchema, input.input.case === "publishResult" ? this.resultScript(input) : this.script(input));
   }
 
@@ -199,17 +215,39 @@ export function newEngine(parts: Partial<EngineParts> = {}) {
   const clock = new TestClock();
   const logger = new TestLogger();
   const events: Event[] = [];
-  const engine = new Engine({ core, storage, transport, clock, entropy, anchor: undefined, databaseId: "00".repeat(16), logger, onEvent: (event) => events.push(event), ...parts });
+  const engine = new Engine({
+    core,
+    storage,
+    transport,
+    clock,
+    entropy,
+    anchor: undefined,
+    databaseId: "00".repeat(16),
+    logger,
+    onEvent: (event) => events.push(event),
+    ...parts,
+  });
   return { engine, core, storage, transport, clock, logger, events };
 }
 
 // Pieces of outcomes.
 
 export const done: OutcomeInit["reply"] = { reply: { case: "done", value: {} } };
-export const failure = (code: number, message = "no"): OutcomeInit["reply"] => ({ reply: { case: "failure", value: { code, message } } });
+export const failure = (code: number, message = "no"): OutcomeInit["reply"] => ({
+  reply: { case: "failure", value: { code, message } },
+});
 /** Something to commit. */
-export const change = (key = "k"): NonNullable<OutcomeInit["changes"]>[number] => ({ change: { case: "put", value: { key, value: Uint8Array.of(1) } } });
-export const publish = (publishId = "p"): NonNullable<OutcomeInit["effects"]>[number] => ({ effect: { case: "publish", value: { publishId, topic: "/a/1/b/proto", payload: Uint8Array.of(1) } } });
-export const wakeAt = (ms: number): NonNullable<OutcomeInit["effects"]>[number] => ({ effect: { case: "wakeAtMs", value: BigInt(ms) } });
-export const query = (queryId = "q"): NonNullable<OutcomeInit["effects"]>[number] => ({ effect: { case: "queryHistory", value: { queryId, topics: ["/a/1/b/proto"], startMs: 0n, endMs: 1n } } });
-export const event = (number: number): Event => create(EventSchema, { eventNumber: BigInt(number), event: { case: "inviteReused", value: { inviteId: "i" } } });
+export const change = (key = "k"): NonNullable<OutcomeInit["changes"]>[number] => ({
+  change: { case: "put", value: { key, value: Uint8Array.of(1) } },
+});
+export const publish = (publishId = "p"): NonNullable<OutcomeInit["effects"]>[number] => ({
+  effect: { case: "publish", value: { publishId, topic: "/a/1/b/proto", payload: Uint8Array.of(1) } },
+});
+export const wakeAt = (ms: number): NonNullable<OutcomeInit["effects"]>[number] => ({
+  effect: { case: "wakeAtMs", value: BigInt(ms) },
+});
+export const query = (queryId = "q"): NonNullable<OutcomeInit["effects"]>[number] => ({
+  effect: { case: "queryHistory", value: { queryId, topics: ["/a/1/b/proto"], startMs: 0n, endMs: 1n } },
+});
+export const event = (number: number): Event =>
+  create(EventSchema, { eventNumber: BigInt(number), event: { case: "inviteReused", value: { inviteId: "i" } } });

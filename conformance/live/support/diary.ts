@@ -50,13 +50,17 @@ export function readDiary(path: string): Note[] {
     });
 }
 
-export function notesOf<What extends Note["what"]>(notes: readonly Note[], what: What): Extract<Note, { what: What }>[] {
+export function notesOf<What extends Note["what"]>(
+  notes: readonly Note[],
+  what: What,
+): Extract<Note, { what: What }>[] {
   return notes.filter((note): note is Extract<Note, { what: What }> => note.what === what);
 }
 
 /** Where a process was when it ended, by its notes. */
 export function placeOf(notes: readonly Note[]): string[] {
-  const open = (begin: Note["what"], end: Note["what"]): boolean => notesOf(notes, begin).length > notesOf(notes, end).length;
+  const open = (begin: Note["what"], end: Note["what"]): boolean =>
+    notesOf(notes, begin).length > notesOf(notes, end).length;
   const places: string[] = [];
   if (!notes.some((note) => note.what === "ready")) places.push("start-up");
   if (open("commit", "committed")) places.push("commit");

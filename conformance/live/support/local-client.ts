@@ -1,5 +1,12 @@
 import { join } from "node:path";
-import { type ChatClient, type ChatEvent, type ChatMessage, type ChatOptions, FileRollbackAnchor, openChat } from "@chatsdk/client";
+import {
+  type ChatClient,
+  type ChatEvent,
+  type ChatMessage,
+  type ChatOptions,
+  FileRollbackAnchor,
+  openChat,
+} from "@chatsdk/client";
 import { afterwards } from "./network.ts";
 import { until } from "./person.ts";
 
@@ -56,28 +63,47 @@ export class LocalClient {
   }
 
   withStatus(status: string): string[] {
-    return this.events.flatMap((event) => (event.type === "messageStatusChanged" && event.status === status ? [event.messageId] : []));
+    return this.events.flatMap((event) =>
+      event.type === "messageStatusChanged" && event.status === status ? [event.messageId] : [],
+    );
   }
 
   /** Texts of a conversation as stored, oldest first. */
   async stored(conversationId: string, outgoing?: boolean): Promise<string[]> {
     const rows = await this.client.messages(conversationId, { limit: 1000 });
-    return rows.filter((row) => outgoing === undefined || row.outgoing === outgoing).map(({ text }) => text ?? "").reverse();
+    return rows
+      .filter((row) => outgoing === undefined || row.outgoing === outgoing)
+      .map(({ text }) => text ?? "")
+      .reverse();
   }
 
   /** Waits until all of ours are delivered. */
   async allDelivered(conversationId: string, timeoutMs?: number): Promise<void> {
-    const waiting = async () => (await this.client.messages(conversationId, { limit: 1000 })).filter(({ outgoing, status }) => outgoing && status !== "delivered");
-    await until(async () => (await waiting()).length === 0, () => "all messages are delivered", timeoutMs, 100);
+    const waiting = async () =>
+      (await this.client.messages(conversationId, { limit: 1000 })).filter(
+        ({ outgoing, status }) => outgoing && status !== "delivered",
+      );
+    await until(
+      async () => (await waiting()).length === 0,
+      () => "all messages are delivered",
+      timeoutMs,
+      100,
+    );
   }
 }
 
 /** A conversation of two that both know, with one message each way. */
 export async function meet(alice: LocalClient, bob: LocalClient): Promise<string> {
   const conversation = await alice.client.acceptInvite(await alice.accountId(), await bob.link(), "hello");
-  await until(() => bob.texts.includes("hello"), () => "the first message arrives");
+  await until(
+    () => bob.texts.includes("hello"),
+    () => "the first message arrives",
+  );
   await bob.client.send(conversation.id, "welcome");
-  await until(() => alice.texts.includes("welcome"), () => "the first answer arrives");
+  await until(
+    () => alice.texts.includes("welcome"),
+    () => "the first answer arrives",
+  );
   await Promise.all([alice.allDelivered(conversation.id), bob.allDelivered(conversation.id)]);
   return conversation.id;
 }

@@ -59,7 +59,11 @@ export class ServiceNode {
   }
 }
 
-export function person(name: string, folder: string, settings: Partial<WorkerSettings> & Pick<WorkerSettings, "peers">): Person {
+export function person(
+  name: string,
+  folder: string,
+  settings: Partial<WorkerSettings> & Pick<WorkerSettings, "peers">,
+): Person {
   const made = new Person(name, folder, settings);
   afterwards(() => made.remove());
   return made;

@@ -21,7 +21,10 @@ type Method = {
 
 /** Workers run what is compiled: brings it up to date. Takes two seconds when it is. */
 export function compilePackages(): void {
-  const { status, stdout } = spawnSync(process.execPath, [TSC, "-b", "abi", "core", "bindings-ts"], { cwd: ROOT, encoding: "utf8" });
+  const { status, stdout } = spawnSync(process.execPath, [TSC, "-b", "abi", "core", "bindings-ts"], {
+    cwd: ROOT,
+    encoding: "utf8",
+  });
   if (status !== 0) throw new Error(`tsc -b: ${stdout}`);
 }
 
@@ -93,7 +96,10 @@ export class Person {
   }
 
   /** A method of the client. */
-  async call<Name extends Method>(method: Name, ...args: Parameters<ChatClient[Name]>): Promise<Awaited<ReturnType<ChatClient[Name]>>> {
+  async call<Name extends Method>(
+    method: Name,
+    ...args: Parameters<ChatClient[Name]>
+  ): Promise<Awaited<ReturnType<ChatClient[Name]>>> {
     return (await this.#live.call(method, args)) as Awaited<ReturnType<ChatClient[Name]>>;
   }
 
@@ -141,7 +147,9 @@ export class Person {
 
   /** Ids of messages that reached a status. */
   withStatus(status: string): string[] {
-    return this.events.flatMap((event) => (event.type === "messageStatusChanged" && event.status === status ? [event.messageId] : []));
+    return this.events.flatMap((event) =>
+      event.type === "messageStatusChanged" && event.status === status ? [event.messageId] : [],
+    );
   }
 }
 
@@ -240,7 +248,12 @@ export class WorkerError extends Error {
 }
 
 /** Waits until a condition holds; fails with the words given. */
-export async function until(condition: () => boolean | Promise<boolean>, what: () => string, timeoutMs = 60_000, everyMs = 50): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: () => string,
+  timeoutMs = 60_000,
+  everyMs = 50,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`after ${timeoutMs} ms still not: ${what()}`);

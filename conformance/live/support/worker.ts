@@ -44,7 +44,12 @@ export interface Call {
 }
 
 export type Answer = { id: number; value: unknown } | { id: number; failure: { code: string; message: string } };
-export type FromWorker = { begun: true } | { ready: true } | { event: ChatEvent } | { answer: Answer } | { refused: { code: string; message: string } };
+export type FromWorker =
+  | { begun: true }
+  | { ready: true }
+  | { event: ChatEvent }
+  | { answer: Answer }
+  | { refused: { code: string; message: string } };
 
 const CLUSTER = 42;
 const SHARDS = 8;
@@ -58,7 +63,10 @@ const send = (message: FromWorker, then?: () => void): void => {
 };
 const failureOf = (error: unknown) => ({
   code: error instanceof ChatError ? error.codeName : "none",
-  message: error instanceof Error ? `${error.message}${error.cause instanceof Error ? ` (${error.cause.stack})` : ""}` : String(error),
+  message:
+    error instanceof Error
+      ? `${error.message}${error.cause instanceof Error ? ` (${error.cause.stack})` : ""}`
+      : String(error),
 });
 
 const opened = Promise.withResolvers<void>();
@@ -100,9 +108,18 @@ function noteEvent(event: ChatEvent): void {
   const { number, type, ...rest } = event;
   // The conversation's state is that of now, in a replay too.
   const about = JSON.stringify(rest, plainValue);
-  const messageId = type === "messageReceived" ? event.message.id : type === "messageStatusChanged" ? event.messageId : undefined;
-  const text = type === "messageReceived" ? event.message.text : type === "messageStatusChanged" ? event.status : undefined;
-  diary.note({ what: "event", number: `${number}`, type, about, ...(messageId && { messageId }), ...(text && { text }) });
+  const messageId =
+    type === "messageReceived" ? event.message.id : type === "messageStatusChanged" ? event.messageId : undefined;
+  const text =
+    type === "messageReceived" ? event.message.text : type === "messageStatusChanged" ? event.status : undefined;
+  diary.note({
+    what: "event",
+    number: `${number}`,
+    type,
+    about,
+    ...(messageId && { messageId }),
+    ...(text && { text }),
+  });
 }
 
 const own: Record<string, (...args: never[]) => unknown> = {
@@ -145,7 +162,10 @@ try {
   client = await openChat({
     path: settings.path,
     storage,
-    transport: new NotedTransport(new WakuTransport({ clusterId: CLUSTER, shardCount: SHARDS, peers: settings.peers }), diary),
+    transport: new NotedTransport(
+      new WakuTransport({ clusterId: CLUSTER, shardCount: SHARDS, peers: settings.peers }),
+      diary,
+    ),
     storageKey: settings.storageKey ?? { unprotected: true },
     ...(settings.protocol && { protocol: settings.protocol }),
   });

@@ -127,13 +127,13 @@ export class Core {
 }
 
 function* start(step: Step, history: History, rolledBack: boolean): Steps<void> {
+  yield* replayEvents(step);
   if (rolledBack) {
     for (const { key, record } of yield* step.scan(ConversationRecordSchema, Keys.conversations)) {
       yield* markLost(step, Conversation.fromRecord(lastPart(key), record));
     }
     yield* retirePrekeys(step);
   }
-  yield* replayEvents(step);
   yield* online(step, history);
   yield* recallTimers(step, history);
   yield* rescheduleMaintenance(step, step.settings.historyIntervalMs);
