@@ -53,7 +53,7 @@ function vitest(project) {
 }
 
 check("node", ["scripts/setup.mjs"]);
-check("biome", ["ci", "--error-on-warnings"]);
+check("biome", ["ci", "--error-on-warnings", "--colors=off", "--max-diagnostics=30"]);
 check("depcruise", [
   "abi/gen",
   "core/src",

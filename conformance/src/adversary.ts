@@ -15,6 +15,7 @@ import {
   SendingChainSchema,
   SessionSchema,
 } from "@chatsdk/abi/records_pb";
+import { ChangeSchema } from "@chatsdk/abi/host_pb";
 import { type Crypto, Entropy } from "@chatsdk/core";
 import { concatBytes } from "../../core/src/bytes.ts";
 import { encodeEnvelope } from "../../core/src/envelope/envelope.ts";
@@ -171,4 +172,13 @@ export class Insider {
     });
     return this.sealBytes(pad(toBinary(SdsMessageSchema, message)));
   }
+}
+
+/** Makes a machine believe that a conversation is one of suite 1. */
+export function lowerSuite({ disk, vault, crypto }: Machine, conversationId: string): void {
+  const key = `conv/${conversationId}`;
+  const record = fromBinary(ConversationRecordSchema, vault.openRecord(key, disk.records.get(key)!));
+  const entropy = new Entropy(crypto, new Uint8Array(32));
+  const sealed = vault.sealRecord(key, toBinary(ConversationRecordSchema, { ...record, suite: 1 }), entropy);
+  disk.apply(create(ChangeSchema, { change: { case: "put", value: { key, value: sealed } } }));
 }

@@ -146,7 +146,7 @@ describe("many steps fail", () => {
         });
         expectWhole(story);
       }),
-      { numRuns: 40, seed: 4, endOnFailure: true },
+      { numRuns: 120, seed: 4, endOnFailure: true },
     );
   });
 });

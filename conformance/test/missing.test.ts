@@ -2,7 +2,7 @@ import { DeliveryStatus } from "@chatsdk/abi/api_pb";
 import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
 import { censorSequences, reported } from "../src/chatter.ts";
-import { pair, Person } from "../src/people.ts";
+import { pair, type Person } from "../src/people.ts";
 import { CALM, World } from "../src/world.ts";
 
 const MINUTE = 60_000;
