@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { ErrorCode } from "@chatsdk/abi/errors_pb";
+import { ChatError } from "@chatsdk/core";
 import { nodeCrypto } from "../crypto/node-crypto.ts";
 import { FileRollbackAnchor } from "../storage/rollback-anchor.ts";
 import { SqliteStorage } from "../storage/sqlite-storage.ts";
@@ -11,8 +13,8 @@ const DEFAULT_CLUSTER_ID = 42;
 const DEFAULT_SHARD_COUNT = 8;
 
 export interface ChatOptions extends Omit<Partial<ClientParts>, "storageKey"> {
-  /** The database file; made if there is none. Its folder must exist. */
-  path: string;
+  /** The database file; made if there is none. Its folder must exist. Not needed if `storage` is given. */
+  path?: string;
   /** What protects the database: `{ passphrase }`, `{ rawKey }`, `{ keyring }` or `{ unprotected: true }`. */
   storageKey: ClientParts["storageKey"];
   /** Websocket multiaddrs of Waku service nodes. Without any, nodes are discovered. */
@@ -46,6 +48,11 @@ export async function openChat(options: ChatOptions): Promise<ChatClient> {
     clusterId,
     shardCount,
     transport,
-    storage: parts.storage ?? (await SqliteStorage.open(path, { create: true })),
+    storage: parts.storage ?? (await openFile(path)),
   });
+}
+
+async function openFile(path: string | undefined): Promise<SqliteStorage> {
+  if (!path) throw new ChatError(ErrorCode.INVALID_ARGUMENT, "path: missing; name a database file, or give a storage");
+  return SqliteStorage.open(path, { create: true });
 }
