@@ -814,7 +814,7 @@ export const HeldRecordSchema: GenMessage<HeldRecord> = /*@__PURE__*/
   messageDesc(file_records, 9);
 
 /**
- * "segment/<conversation>/<hash>/<index>": a part of a frame.
+ * "segment/<conversation>/<hash>-<first sequence>/<index>": a part of a frame.
  *
  * @generated from message chatsdk.records.v1.SegmentRecord
  */

@@ -439,6 +439,29 @@ describe("ChatClient: opening", () => {
     await well.close();
   });
 
+  test("F7 the key can be changed: the new one opens, the old one no longer does, and a wrong old one changes nothing", async () => {
+    const storage = new GuardedStorage();
+    const [first, second, wrong] = [1, 2, 3].map((byte) => ({ rawKey: new Uint8Array(32).fill(byte) })) as [
+      { rawKey: Uint8Array },
+      { rawKey: Uint8Array },
+      { rawKey: Uint8Array },
+    ];
+    const reopen = (storageKey: ClientParts["storageKey"]) =>
+      ChatClient.open(parts(new TestNetwork(), { storage: new GuardedStorage(storage.inner), storageKey }));
+    const made = await ChatClient.open(parts(new TestNetwork(), { storage, storageKey: first }));
+    const { id } = await made.createAccount();
+    await expect(made.changeStorageKey(wrong, second)).rejects.toMatchObject(fails(ErrorCode.WRONG_KEY));
+    await expect(made.changeStorageKey(first, { unprotected: true })).rejects.toMatchObject(
+      fails(ErrorCode.INVALID_ARGUMENT),
+    );
+    await made.changeStorageKey(first, second);
+    await made.close();
+    await expect(reopen(first)).rejects.toMatchObject(fails(ErrorCode.WRONG_KEY));
+    const again = await reopen(second);
+    expect((await again.accounts()).map((account) => account.id)).toEqual([id]);
+    await again.close();
+  });
+
   test("a failure to release does not hide why opening failed", async () => {
     const logger = new TestLogger();
     const transport = new TestTransport();

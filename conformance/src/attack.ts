@@ -26,7 +26,6 @@ import { advanceChain } from "../../core/src/ratchet/chain-key.ts";
 import { findPosition } from "../../core/src/ratchet/awaited-hints.ts";
 import { ratchetDecrypt, ratchetEncrypt } from "../../core/src/ratchet/double-ratchet.ts";
 import { SEALED_HEADER_LENGTH } from "../../core/src/ratchet/header.ts";
-import { HintSource } from "../../core/src/ratchet/hints.ts";
 import { openMessage } from "../../core/src/ratchet/message-key.ts";
 import { encodeSds } from "../../core/src/reliability/sds.ts";
 import type { Machine } from "./machine.ts";
@@ -95,16 +94,6 @@ export class KeySearch {
   /** True if one of them opens the envelope as a message key, or as the key of its chain up to `steps` messages before. */
   opensMessage(associatedData: Uint8Array, envelope: Uint8Array, steps = 2): boolean {
     const { hint, payload } = decodeEnvelope(envelope);
-    return this.#opens(associatedData, hint, payload, steps);
-  }
-
-  /** The same for the first message, inside a set-up. `headerKey` is the one of the initiator's first chain. */
-  opensFirstMessage(associatedData: Uint8Array, headerKey: Uint8Array, envelope: Uint8Array): boolean {
-    const { message } = decodeHandshake(decodeEnvelope(envelope).payload);
-    return this.#opens(associatedData, new HintSource(this.#crypto, headerKey).hint(0), message, 2);
-  }
-
-  #opens(associatedData: Uint8Array, hint: Uint8Array, payload: Uint8Array, steps: number): boolean {
     const start = bodyStart(payload);
     const bound = concatBytes(associatedData, hint, payload.subarray(0, start));
     const body = payload.subarray(start);

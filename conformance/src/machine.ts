@@ -65,6 +65,11 @@ export class Machine {
     return this.crypto.sha256(Buffer.from(`${this.seed}/${this.#drawn++}`));
   }
 
+  /** The last step is to be run again, with the same entropy. */
+  rewind(): void {
+    this.#drawn--;
+  }
+
   /** One step without committing: what a crash before the commit leaves behind. */
   prepare(nowMs: number, input: InputValue, entropy = this.entropy()): Outcome {
     return this.answer(this.core.step(create(InputSchema, { nowMs: BigInt(nowMs), entropy, input })));

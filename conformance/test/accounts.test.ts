@@ -143,13 +143,25 @@ describe("several accounts in one database", () => {
   });
 
   test("F1 F2 a deleted account leaves no trace: no conversation, link, event or record; the other goes on", () => {
-    const { world, bob, accounts, conversations, carol } = twoAccounts();
+    const { world, bob, alice, carol, accounts, conversations } = twoAccounts();
     const [deleted, kept] = accounts as [string, string];
     const identityKey = hex(identityOf(bob));
     const unused = bob.call({ case: "createInvite", value: { accountId: deleted, reusable: true } }, "invite");
+    // An event that belongs to no conversation.
+    world.forgetful.add(bob.machine);
+    const single = bob.call({ case: "createInvite", value: { accountId: deleted } }, "invite");
+    for (const person of [alice, carol]) person.accept(single.link, "one of two");
+    world.run(MINUTE);
+    expect(bob.eventsOf("inviteReused").map(({ inviteId }) => inviteId)).toEqual([single.inviteId]);
     bob.call({ case: "deleteAccount", value: { accountId: deleted } }, "done");
     const lost = conversations.filter(({ accountId }) => accountId === deleted);
-    for (const id of [deleted, identityKey, unused.inviteId, ...lost.map((conversation) => conversation.id)])
+    for (const id of [
+      deleted,
+      identityKey,
+      unused.inviteId,
+      single.inviteId,
+      ...lost.map((conversation) => conversation.id),
+    ])
       expect(tracesOf(bob.machine, id)).toEqual([]);
     expect(bob.machine.disk.keysUnder("prekey/").length).toBe(1 + 2);
     expect(bob.machine.disk.conversations.size).toBe(2);
@@ -272,7 +284,10 @@ describe("calls", () => {
     alice.send(conversationId, "next");
     world.run(MINUTE);
     // Numbers go on, also beyond an acknowledgement of what did not exist.
-    expect(replayed().map((event) => event.eventNumber)).toEqual([shown.at(-1)!.eventNumber + 1n]);
+    const next = shown.at(-1)!.eventNumber + 1n;
+    expect(replayed().map((event) => event.eventNumber)).toEqual([next]);
+    acknowledge(next);
+    expect(replayed()).toEqual([]);
   });
 
   const content = text("x");

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
 import { accountOf, keyReuse, shownEvents } from "../src/ledger.ts";
-import { Person } from "../src/people.ts";
+import { Person, text } from "../src/people.ts";
 import { CALM, type Fault, Interrupted, type Weather, World } from "../src/world.ts";
 
 const HOUR = 3600_000;
@@ -57,6 +57,10 @@ function answerOf(error: unknown): string {
   const id = /use conversation ([0-9a-f]{32})/.exec(String(error))?.[1];
   if (id === undefined) throw error;
   return id;
+}
+
+function sendInput(conversationId: string, value: string) {
+  return { case: "sendMessage" as const, value: { conversationId, content: text(value) } };
 }
 
 /** Sends, and does not care for the answer. */
@@ -119,6 +123,39 @@ describe.each([
       for (let step = 0; step < steps; step++) expectWhole(tell(new Map([[step, fault]]), weather, shortStory));
     },
   );
+});
+
+describe("after a fault", () => {
+  test("F4 what was committed leaves at the next start, the same bytes, without waiting for a timer", () => {
+    const { world, alice, bob, id } = tell(new Map(), CALM, shortStory);
+    const { effects } = alice.machine.prepare(world.nowMs, sendInput(id, "not yet published"));
+    const mark = world.published.length;
+    let fault: Fault | undefined = 0;
+    world.fault = () => {
+      const now = fault;
+      fault = undefined;
+      return now;
+    };
+    alice.machine.rewind();
+    expect(() => alice.send(id, "not yet published")).toThrow(Interrupted);
+    expect(world.published.length).toBe(mark);
+    world.run(2000);
+    const expected = effects.flatMap(({ effect }) => (effect.case === "publish" ? [effect.value.payload] : []));
+    expect(world.published.slice(mark, mark + 1).map(({ payload }) => payload)).toEqual(expected);
+    expect(bob.texts.at(-1)).toBe("not yet published");
+  });
+
+  test("R1 a commit that was refused in the middle of a history query does not end history queries", () => {
+    const { world, alice, bob, id } = tell(new Map(), CALM, shortStory);
+    let refusals = 3;
+    world.fault = (machine, { case: kind }) =>
+      machine === bob.machine && kind === "historyPage" && refusals-- > 0 ? "commit refused" : undefined;
+    world.weather = { ...CALM, loss: 1 };
+    alice.send(id, "only the store has this");
+    world.run(45 * 60_000);
+    expect(refusals).toBeLessThan(0);
+    expect(bob.texts.at(-1)).toBe("only the store has this");
+  });
 });
 
 describe("many steps fail", () => {

@@ -20,6 +20,7 @@ function talked() {
   const { alice, bob, conversationId } = people;
   bob.send(conversationId, "hello alice");
   world.run(5 * MINUTE);
+  world.acknowledge(alice.machine);
   return { world, ...people, id: conversationId, backup: alice.machine.disk.copy() };
 }
 
@@ -87,6 +88,7 @@ describe("a machine that starts from an old copy of its database", () => {
     world.run(MINUTE);
     world.weather = { ...CALM, loss: 1, store: false };
     const waiting = alice.send(id, "waiting");
+    world.acknowledge(alice.machine);
     const backup = alice.machine.disk.copy();
     world.run(MINUTE);
     restore(alice, backup);

@@ -108,7 +108,8 @@ export class ChatClient implements AsyncDisposable {
    * Opens a database, or makes a new one in an empty storage, and connects. Takes over the storage and the transport:
    * `close` closes them, and so does a failure.
    *
-   * Rejects with WRONG_KEY, STATE_ROLLED_BACK, UNSUPPORTED_VERSION, DATABASE_CORRUPT, INVALID_ARGUMENT, TRANSPORT_FAILED.
+   * Rejects with WRONG_KEY, KEYRING_UNAVAILABLE, STATE_ROLLED_BACK, UNSUPPORTED_VERSION, DATABASE_CORRUPT, STORAGE_FULL, STORAGE_FAILED,
+   * INVALID_ARGUMENT, TRANSPORT_FAILED.
    */
   static async open(parts: ClientParts): Promise<ChatClient> {
     let client: ChatClient | undefined;
