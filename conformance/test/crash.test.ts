@@ -145,15 +145,17 @@ describe("after a fault", () => {
     expect(bob.texts.at(-1)).toBe("not yet published");
   });
 
-  test("R1 a commit that was refused in the middle of a history query does not end history queries", () => {
+  test("R1 commits refused while history is asked for do not end the asking", () => {
     const { world, alice, bob, id } = tell(new Map(), CALM, shortStory);
-    let refusals = 3;
-    world.fault = (machine, { case: kind }) =>
-      machine === bob.machine && kind === "historyPage" && refusals-- > 0 ? "commit refused" : undefined;
+    const refusals = { wake: 3, historyPage: 3 };
+    world.fault = (machine, { case: kind }) => {
+      const refused = machine === bob.machine && (kind === "wake" || kind === "historyPage") && refusals[kind]-- > 0;
+      return refused ? "commit refused" : undefined;
+    };
     world.weather = { ...CALM, loss: 1 };
     alice.send(id, "only the store has this");
     world.run(45 * 60_000);
-    expect(refusals).toBeLessThan(0);
+    expect(Math.max(refusals.wake, refusals.historyPage)).toBeLessThan(0);
     expect(bob.texts.at(-1)).toBe("only the store has this");
   });
 });
