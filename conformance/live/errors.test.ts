@@ -265,6 +265,34 @@ describe("an old copy of the database", () => {
     const last = await LocalClient.open(folder, "alice", options);
     expect((await last.client.conversation(conversationId)).session).toBe("established");
   });
+
+  test("F3 a repair asked for while no node can be reached goes out when one is back", async () => {
+    const { folder, node, options } = await network();
+    const bob = await LocalClient.open(folder, "bob", options);
+    const first = await LocalClient.open(folder, "alice", options);
+    const conversationId = await meet(first, bob);
+    await first.close();
+    await node.stop();
+    const anchor = { read: async () => 1_000_000n, write: async () => {} };
+    const alice = await LocalClient.open(folder, "alice", { ...options, anchor, acceptRollback: true });
+    await alice.client.repairConversation(conversationId);
+    await pause(3000);
+    await node.restart();
+    await until(
+      async () => (await bob.client.conversation(conversationId)).session === "repairRequested",
+      () => "Bob is asked",
+    );
+    await bob.client.acceptRepair(conversationId);
+    await until(
+      async () => (await alice.client.conversation(conversationId)).session === "established",
+      () => "the session is new",
+    );
+    await alice.client.send(conversationId, "back again");
+    await until(
+      () => bob.texts.includes("back again"),
+      () => "messages arrive again",
+    );
+  });
 });
 
 describe("a network that is not there", () => {
