@@ -29,7 +29,7 @@ import { cancelMessage, notePublished, publishUnsent, sendContent } from "./outg
 import { takeEnvelope } from "./receiving.ts";
 import { retirePrekeys } from "./prekeys.ts";
 import { Keys, lastPart } from "./records.ts";
-import { acceptRepair, markLost, requestRepair } from "./repair.ts";
+import { acceptRepair, markLost, noteRepairPublished, requestRepair } from "./repair.ts";
 import { acceptInvite } from "./setting-up.ts";
 import { Step, type Steps, type Surroundings } from "./step.ts";
 import { scheduleAcknowledgement } from "./synchronizing.ts";
@@ -164,7 +164,7 @@ function* publishResult(step: Step, publishId: string, ok: boolean): Steps<void>
   else if (kind === "s" && !ok) {
     scheduleAcknowledgement(step, conversation, false);
     conversation.save(step);
-  }
+  } else if (kind === "r") noteRepairPublished(step, conversation, ok);
 }
 
 type Call = Exclude<

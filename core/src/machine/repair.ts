@@ -111,13 +111,26 @@ export function* requestRepair(step: Step, conversation: Conversation): Steps<vo
 }
 
 const REPAIR_RESEND_MS = 6 * 3600 * 1000;
+/** Until a node has taken the request. */
+const REPAIR_RETRY_MS = 15 * 1000;
 
 /** A request for repair goes out again until the peer has answered: its user may take days to agree. */
 export function publishRepair(step: Step, conversation: Conversation): void {
   const { record } = conversation;
   step.publish(`r/${conversation.id}`, record.peerAddress, record.repairEnvelope, Priority.REPAIR);
-  const next = step.nowMs + REPAIR_RESEND_MS;
-  conversation.stream.resendMs = next < Number(record.repairMs) + step.settings.messageTtlMs ? BigInt(next) : 0n;
+  scheduleRepair(step, conversation, REPAIR_RETRY_MS);
+}
+
+/** A node took the request, or none did: then it goes out again soon, as it does if nobody ever says. */
+export function noteRepairPublished(step: Step, conversation: Conversation, ok: boolean): void {
+  if (!ok || (conversation.record.sessionState as SessionState) !== SessionState.REPAIR_SENT) return;
+  scheduleRepair(step, conversation, REPAIR_RESEND_MS);
+  conversation.save(step);
+}
+
+function scheduleRepair(step: Step, { record, stream }: Conversation, delayMs: number): void {
+  const next = step.nowMs + delayMs;
+  stream.resendMs = next < Number(record.repairMs) + step.settings.messageTtlMs ? BigInt(next) : 0n;
 }
 
 /** Puts a new session in the place of the old one. Message ids and sequences begin anew; the Lamport clock goes on. */
