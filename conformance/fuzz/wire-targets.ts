@@ -224,14 +224,14 @@ export function wireTargets(stage: Stage): Target[] {
     {
       name: "payload",
       samples: payloads,
-      run: (bytes) => checkPayload(decode(PayloadSchema, bytes, "payload")),
+      run: (bytes) => checkPayload(decode(PayloadSchema, bytes, "payload"), 300),
     },
     {
       name: "frame",
       samples: frames,
       run(bytes) {
         const frame = decode(FrameSchema, bytes, "frame");
-        checkPayload(create(PayloadSchema, { kind: { case: "frame", value: frame } }));
+        checkPayload(create(PayloadSchema, { kind: { case: "frame", value: frame } }), 1);
         // The hash of large ones takes longer here than in the core.
         if (bytes.length > 1000) return;
         const half = bytes.length >> 1;

@@ -129,15 +129,24 @@ function firstMessage(crypto: Crypto, messageIdKey: Uint8Array): Uint8Array {
  */
 export class Insider {
   readonly record: ConversationRecord;
+  readonly #key: string;
   readonly #entropy: Entropy;
 
   constructor(
     readonly machine: Machine,
     conversationId: string,
   ) {
-    const key = `conv/${conversationId}`;
-    this.record = fromBinary(ConversationRecordSchema, machine.vault.openRecord(key, machine.disk.records.get(key)!));
+    this.#key = `conv/${conversationId}`;
+    const sealed = machine.disk.records.get(this.#key)!;
+    this.record = fromBinary(ConversationRecordSchema, machine.vault.openRecord(this.#key, sealed));
     this.#entropy = new Entropy(machine.crypto, machine.crypto.sha256(Buffer.from("insider")));
+  }
+
+  /** Lets the machine go on from here. */
+  giveBack(): void {
+    const { vault, disk } = this.machine;
+    const value = vault.sealRecord(this.#key, toBinary(ConversationRecordSchema, this.record), this.#entropy);
+    disk.apply(create(ChangeSchema, { change: { case: "put", value: { key: this.#key, value } } }));
   }
 
   get nextSequence(): number {
@@ -175,10 +184,8 @@ export class Insider {
 }
 
 /** Makes a machine believe that a conversation is one of suite 1. */
-export function lowerSuite({ disk, vault, crypto }: Machine, conversationId: string): void {
-  const key = `conv/${conversationId}`;
-  const record = fromBinary(ConversationRecordSchema, vault.openRecord(key, disk.records.get(key)!));
-  const entropy = new Entropy(crypto, new Uint8Array(32));
-  const sealed = vault.sealRecord(key, toBinary(ConversationRecordSchema, { ...record, suite: 1 }), entropy);
-  disk.apply(create(ChangeSchema, { change: { case: "put", value: { key, value: sealed } } }));
+export function lowerSuite(machine: Machine, conversationId: string): void {
+  const insider = new Insider(machine, conversationId);
+  insider.record.suite = 1;
+  insider.giveBack();
 }

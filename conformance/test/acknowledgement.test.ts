@@ -51,7 +51,7 @@ describe("acknowledgements", () => {
     bob.send(conversationId, "two");
     world.run(5 * MINUTE);
     const published = world.published.length;
-    world.run(30 * 24 * HOUR);
+    world.run(7 * 24 * HOUR);
     expect(world.published.length).toBe(published);
   });
 
@@ -65,7 +65,7 @@ describe("acknowledgements", () => {
     }
     world.run(6 * HOUR);
     const published = world.published.length;
-    world.run(30 * 24 * HOUR);
+    world.run(7 * 24 * HOUR);
     expect(world.published.length).toBe(published);
     expect(new Set(alice.withStatus(DeliveryStatus.DELIVERED)).size).toBe(41);
     expect(new Set(bob.withStatus(DeliveryStatus.DELIVERED)).size).toBe(20);

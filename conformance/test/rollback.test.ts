@@ -232,6 +232,56 @@ describe("repair, by consent of both", () => {
     expect(before).toBeLessThan(60);
   });
 
+  test.each([1, 2, 3, 4])(
+    "F3 both may ask at the same time: one gives way, its user agrees, and they talk again (%i)",
+    (seed) => {
+      const world = new World(seed);
+      const names = seed % 2 ? ["alice", "bob"] : ["carol", "dave"];
+      const [alice, bob] = names.map((name) => new Person(world, `${name} ${seed}`, {}, nodeCrypto)) as [
+        Person,
+        Person,
+      ];
+      const id = alice.accept(bob.invite());
+      world.run(MINUTE);
+      bob.send(id, "hello");
+      world.run(MINUTE);
+      if (seed > 2) for (const person of [alice, bob]) restore(person, person.machine.disk);
+      repair(alice, id);
+      repair(bob, id);
+      world.run(10 * MINUTE);
+      const asked = [alice, bob].filter((person) => states(person).at(-1) === SessionState.REPAIR_REQUESTED);
+      expect(asked.length).toBe(1);
+      expect(() => asked[0]!.send(id, "not yet")).toThrow(failsWith(ErrorCode.SESSION_LOST));
+      consent(asked[0]!, id);
+      world.run(MINUTE);
+      converse(alice, bob, id);
+      for (const { machine } of [alice, bob]) expect(machine.disk.keysUnder("prekey/").length).toBeLessThanOrEqual(2);
+      world.run(2 * DAY);
+      repair(asked[0]!, id);
+      world.run(MINUTE);
+      consent(asked[0] === alice ? bob : alice, id);
+      world.run(MINUTE);
+      converse(bob, alice, id);
+      expect(keyReuse(world)).toEqual([]);
+    },
+  );
+
+  test("F3 a conversation deleted while a repair is under way leaves no key behind", () => {
+    const { world, alice, bob, id, backup } = talked();
+    restore(alice, backup);
+    repair(alice, id);
+    world.run(MINUTE);
+    for (const person of [alice, bob]) {
+      person.call({ case: "deleteConversation", value: { conversationId: id } }, "done");
+      const { disk } = person.machine;
+      expect([...disk.tags.values()]).toEqual([]);
+      expect(disk.keysUnder("conv/")).toEqual([]);
+      expect(disk.keysUnder("prekey/").length).toBe(person === bob ? 1 : 0);
+    }
+    world.run(DAY);
+    expect(bob.machine.disk.conversations.size).toBe(0);
+  });
+
   test("F3 asking is limited in time, and nothing happens without consent", () => {
     const { world, alice, bob, id, backup } = talked();
     restore(alice, backup);

@@ -43,6 +43,37 @@ function stored(person: Person, prefix: string): number {
 }
 
 describe("large contents", () => {
+  test("F2 P1 a part that no node took is published again, the others of its message are not", () => {
+    const world = new World(3);
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    let refused = 0;
+    world.refuse = ({ publishId }) => publishId.endsWith("/9") && refused++ < 2;
+    const before = world.published.length;
+    const id = sendBytes(alice, conversationId, large(1_000_000));
+    const parts = world.published.length - before;
+    world.run(80_000);
+    expect(refused).toBeGreaterThan(2);
+    const ofMessage = world.published.slice(before).filter(({ publishId }) => publishId.startsWith("m/"));
+    expect(ofMessage.length).toBe(parts + 2);
+    expect(arrived(bob).size).toBe(1);
+    expect(alice.withStatus(DeliveryStatus.DELIVERED)).toContain(id);
+  });
+
+  test("F2 P1 a connection that comes and goes does not publish again what is under way", () => {
+    const world = new World(4);
+    const { alice, conversationId } = pair(world, {}, nodeCrypto);
+    world.run(MINUTE);
+    const before = world.published.length;
+    sendBytes(alice, conversationId, large(500_000));
+    const parts = world.published.length - before;
+    for (const online of [false, true, false, true])
+      world.feed(alice.machine, { case: "connectionChanged", value: { online } });
+    expect(world.published.length - before).toBe(parts);
+    world.switchOff(alice.machine);
+    world.switchOn(alice.machine);
+    expect(world.published.length - before).toBe(2 * parts);
+  });
+
   test.each([
     [300_000, 5],
     [5_000_000, 77],

@@ -1,5 +1,12 @@
 import { create } from "@bufbuild/protobuf";
-import { type Account, type AccountList, AccountListSchema, AccountSchema, EventSchema } from "@chatsdk/abi/api_pb";
+import {
+  type Account,
+  type AccountList,
+  AccountListSchema,
+  AccountSchema,
+  EventSchema,
+  SessionState,
+} from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import {
   type AccountRecord,
@@ -12,7 +19,7 @@ import { bytesToHex, concatBytes, label } from "../bytes.ts";
 import { ChatError } from "../errors.ts";
 import { deliveryAddress } from "../invite/delivery-address.ts";
 import { Conversation } from "./conversation.ts";
-import { forgetPrekey } from "./prekeys.ts";
+import { forgetFormerPrekeys, forgetPrekey } from "./prekeys.ts";
 import { Keys, lastPart } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
 
@@ -76,6 +83,7 @@ export function* deleteAccount(step: Step, id: string): Steps<void> {
 export function* deleteConversation(step: Step, conversation: Conversation): Steps<void> {
   const { id, record } = conversation;
   if (record.recoveryPrekeyId !== "") yield* forgetPrekey(step, Keys.prekey(record.recoveryPrekeyId));
+  if ((record.sessionState as SessionState) === SessionState.REPAIR_SENT) yield* forgetFormerPrekeys(step, id, "");
   if (record.timerMs !== 0n) step.delete(Keys.timer(Number(record.timerMs), id));
   for (const prefix of [Keys.outgoingOf(id), Keys.heldOf(id), Keys.segmentsOf(id)]) step.deletePrefix(prefix);
   step.delete(Keys.conversation(id));

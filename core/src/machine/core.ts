@@ -47,11 +47,14 @@ import { recallTimers, rescheduleMaintenance, retryHistory, wake } from "./wakin
 export class Core {
   readonly #surroundings: Surroundings;
   readonly #history = new History();
+  readonly #publishing = new Set<string>();
+  /** What the last outcome added to `#publishing`. */
+  #justReleased: string[] = [];
   #generation: bigint | undefined;
 
   /** Throws INVALID_ARGUMENT naming the field of the config. */
   constructor(crypto: Crypto, config: Config, vault: Vault) {
-    this.#surroundings = { crypto, settings: settingsOf(config), vault };
+    this.#surroundings = { crypto, settings: settingsOf(config), vault, publishing: this.#publishing };
   }
 
   /** Commits of this database so far, for the rollback anchor. Read once after opening, before the first step. */
@@ -69,19 +72,30 @@ export class Core {
   *step(input: Input): Steps<Outcome> {
     if (this.#generation === undefined) yield* this.readGeneration();
     const { crypto } = this.#surroundings;
+    this.#justReleased = [];
+    if (input.input.case === "publishResult") this.#publishing.delete(input.input.value.publishId);
     const newStep = (): Step => new Step(this.#surroundings, Number(input.nowMs), new Entropy(crypto, input.entropy));
     const step = newStep();
     try {
       const reply = yield* this.#serve(step, input);
       yield* this.#history.release(step);
       yield* step.nextWake();
-      return step.outcome(reply, this.#nextGeneration);
+      return this.#release(step.outcome(reply, this.#nextGeneration));
     } catch (error) {
       if (!(error instanceof ChatError)) throw error;
       const { code, message, retryable } = error;
       const failure = create(ReplySchema, { reply: { case: "failure", value: { code, message, retryable } } });
-      return newStep().outcome(failure, this.#nextGeneration);
+      return this.#release(newStep().outcome(failure, this.#nextGeneration));
     }
+  }
+
+  #release(outcome: Outcome): Outcome {
+    for (const { effect } of outcome.effects) {
+      if (effect.case !== "publish" || this.#publishing.has(effect.value.publishId)) continue;
+      this.#publishing.add(effect.value.publishId);
+      this.#justReleased.push(effect.value.publishId);
+    }
+    return outcome;
   }
 
   readonly #nextGeneration = (): bigint => {
@@ -92,6 +106,7 @@ export class Core {
   /** The outcome of the last step could not be committed: its effects never happened. */
   commitFailed(): void {
     this.#history.forget();
+    for (const publishId of this.#justReleased.splice(0)) this.#publishing.delete(publishId);
   }
 
   *#serve(step: Step, { input }: Input): Steps<Reply | undefined> {

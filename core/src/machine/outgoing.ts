@@ -132,7 +132,11 @@ function publishRecord(
 ): void {
   record.lastSentMs = BigInt(step.nowMs);
   step.put(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence), record);
-  step.publish(`m/${conversation.id}/${sequence}`, conversation.record.peerAddress, record.envelope, priority);
+  step.publish(publishId(conversation, sequence), conversation.record.peerAddress, record.envelope, priority);
+}
+
+function publishId({ id }: Conversation, sequence: number): string {
+  return `m/${id}/${sequence}`;
 }
 
 function* outgoingRecords(
@@ -182,11 +186,12 @@ function* changeStatus(
   yield* step.event(conversation.record.accountId, conversation.id, { case: "messageStatusChanged", value });
 }
 
-/** Publishes again what no node has taken. */
+/** Publishes again what no node has taken and none is being offered. */
 export function* publishUnsent(step: Step, conversation: Conversation): Steps<void> {
   conversation.stream.retryMs = 0n;
   for (const { sequence, record } of yield* outgoingRecords(step, conversation)) {
-    if (!record.sent) publishRecord(step, conversation, sequence, record, Priority.MESSAGE);
+    if (record.sent || step.isPublishing(publishId(conversation, sequence))) continue;
+    publishRecord(step, conversation, sequence, record, Priority.MESSAGE);
   }
 }
 

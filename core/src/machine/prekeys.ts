@@ -17,6 +17,13 @@ export function* forgetPrekey(step: Step, key: string): Steps<void> {
   if (invites.length !== state.invites.length) step.put(StateRecordSchema, Keys.state, { ...state, invites });
 }
 
+/** Deletes all recovery prekeys of a conversation but one: those of sessions that were replaced. */
+export function* forgetFormerPrekeys(step: Step, conversationId: string, currentId: string): Steps<void> {
+  for (const { key, record } of yield* step.scan(PrekeyRecordSchema, Keys.prekeys)) {
+    if (record.repairs === conversationId && key !== Keys.prekey(currentId)) yield* forgetPrekey(step, key);
+  }
+}
+
 /** Deletes prekeys whose time is over: what was set up with them is forward secret from then on. */
 export function* expirePrekeys(step: Step): Steps<void> {
   for (const { key, record } of yield* step.scan(PrekeyRecordSchema, Keys.prekeys)) {

@@ -10,6 +10,7 @@ import { findPosition } from "../ratchet/awaited-hints.ts";
 import { ratchetDecrypt } from "../ratchet/double-ratchet.ts";
 import { Conversation } from "./conversation.ts";
 import type { History } from "./history.ts";
+import { forgetFormerPrekeys } from "./prekeys.ts";
 import { Keys, lastPart } from "./records.ts";
 import { takeRepair } from "./repair.ts";
 import { takeHandshake } from "./setting-up.ts";
@@ -53,6 +54,7 @@ function* takeRatchetMessage(step: Step, conversationId: string, envelope: Envel
   const { plaintext, hello } = ratchetDecrypt(step.crypto, session, position, envelope, step.nowMs);
   if (hello) record.peerRecoveryPrekey = hello.recoveryPrekey;
   const state: SessionState = record.sessionState;
+  if (state === SessionState.REPAIR_SENT) yield* forgetFormerPrekeys(step, conversationId, record.recoveryPrekeyId);
   if (state === SessionState.AWAITING_REPLY || state === SessionState.REPAIR_SENT) {
     yield* conversation.setState(step, SessionState.ESTABLISHED);
   }

@@ -11,8 +11,12 @@ export const Keys = {
   outbox: "out/",
   held: (conversation: string, sequence: number) => `held/${conversation}/${ordered(sequence, 10)}`,
   heldOf: (conversation: string) => `held/${conversation}/`,
-  segment: (conversation: string, set: string, index: number) => `segment/${conversation}/${set}/${ordered(index, 3)}`,
-  segmentsOfFrame: (conversation: string, set: string) => `segment/${conversation}/${set}/`,
+  /** The parts of one frame, by the sequence of the first and the frame's hash. */
+  segmentsOfFrame: (conversation: string, first: number, hash: string) =>
+    `segment/${conversation}/${ordered(first, 10)}-${hash}/`,
+  segment: (frame: string, index: number) => `${frame}${ordered(index, 3)}`,
+  /** Of all frames that begin in the same hundred of sequences. */
+  segmentsOfHundred: (conversation: string, hundred: number) => `segment/${conversation}/${ordered(hundred, 8)}`,
   segmentsOf: (conversation: string) => `segment/${conversation}/`,
   timer: (dueMs: number, name: string) => `timer/${ordered(dueMs, 16)}/${name}`,
   timers: "timer/",

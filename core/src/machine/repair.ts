@@ -3,7 +3,7 @@ import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { Priority } from "@chatsdk/abi/host_pb";
 import { type AccountRecord, type PrekeyRecord, PrekeyRecordSchema, type Session } from "@chatsdk/abi/records_pb";
 import { type InboxHandshake, InboxHandshakeSchema } from "@chatsdk/abi/wire_pb";
-import { EMPTY, equalBytes } from "../bytes.ts";
+import { bytesToHex, EMPTY, equalBytes } from "../bytes.ts";
 import { encode } from "../codec.ts";
 import { encodeEnvelope } from "../envelope/envelope.ts";
 import { pad, unpad } from "../envelope/padding.ts";
@@ -19,8 +19,14 @@ import { Conversation as Conversations } from "./conversation.ts";
 import { reportLost, wanted } from "./gaps.ts";
 import type { History } from "./history.ts";
 import { failAll } from "./outgoing.ts";
-import { forgetPrekey, newRecoveryPrekey, type RecoveryPrekey, storeRecoveryPrekey } from "./prekeys.ts";
-import { Keys } from "./records.ts";
+import {
+  forgetFormerPrekeys,
+  forgetPrekey,
+  newRecoveryPrekey,
+  type RecoveryPrekey,
+  storeRecoveryPrekey,
+} from "./prekeys.ts";
+import { Keys, lastPart } from "./records.ts";
 import { newStream } from "./setting-up.ts";
 import { showHeld } from "./showing.ts";
 import type { Step, Steps } from "./step.ts";
@@ -97,7 +103,8 @@ export function* requestRepair(step: Step, conversation: Conversation): Steps<vo
     recoveryPrekey: recovery.publicKey,
   };
   const initiation = initiate(step.crypto, initiator, responder, record.suite, step.nowMs, step.entropy);
-  yield* install(step, conversation, { ...initiation, initiator: true }, recovery);
+  // The recovery prekey of the old session is kept until the answer: the peer may have asked as well.
+  install(step, conversation, { ...initiation, initiator: true }, recovery);
   yield* conversation.setState(step, SessionState.REPAIR_SENT);
 
   const sync = pad(
@@ -134,12 +141,12 @@ function scheduleRepair(step: Step, { record, stream }: Conversation, delayMs: n
 }
 
 /** Puts a new session in the place of the old one. Message ids and sequences begin anew; the Lamport clock goes on. */
-function* install(
+function install(
   step: Step,
   conversation: Conversation,
   made: { session: Session; sessionId: Uint8Array; messageIdKey: Uint8Array; initiator: boolean },
   recovery: RecoveryPrekey,
-): Steps<void> {
+): void {
   const { record } = conversation;
   dropSession(step, conversation);
   conversation.stream.idKey = made.messageIdKey;
@@ -150,7 +157,6 @@ function* install(
   record.pendingRepair = EMPTY;
   record.repairEnvelope = EMPTY;
   record.peerRecoveryPrekey = EMPTY;
-  if (record.recoveryPrekeyId !== "") yield* forgetPrekey(step, Keys.prekey(record.recoveryPrekeyId));
   const { accountId, sessionId } = record;
   const suites = suiteBits(record.suite, step.settings.maximumSuite);
   record.recoveryPrekeyId = storeRecoveryPrekey(
@@ -186,6 +192,18 @@ function verifyRepair(
   return acceptance;
 }
 
+/**
+ * Both sides have asked. The one whose identity key is greater goes on; the other's request is withdrawn, and its user is asked for
+ * consent like anybody's.
+ */
+function giveWay(step: Step, conversation: Conversation, account: AccountRecord): void {
+  const { record } = conversation;
+  const ours = bytesToHex(step.crypto.ed25519PublicKey(account.identitySeed));
+  if (ours > bytesToHex(record.peerIdentityKey)) throw new Rejected("repair: both asked, and ours goes first");
+  record.repairEnvelope = EMPTY;
+  dropSession(step, conversation);
+}
+
 /** The peer asks for a repair: kept until our user agrees. The old session stays in use until then. */
 export function* takeRepair(step: Step, prekeyKey: string, handshake: InboxHandshake): Steps<void> {
   const prekey = yield* step.get(PrekeyRecordSchema, prekeyKey);
@@ -194,15 +212,19 @@ export function* takeRepair(step: Step, prekeyKey: string, handshake: InboxHands
   const { record } = conversation;
   const encoded = encode(InboxHandshakeSchema, handshake);
   if (equalBytes(record.pendingRepair, encoded)) throw new Rejected("repair: waits for consent");
-  if (
-    record.repairMs !== 0n &&
-    Number(record.repairMs) + step.settings.repairIntervalMs > step.nowMs &&
-    record.session
-  ) {
+  const sent = (record.sessionState as SessionState) === SessionState.REPAIR_SENT;
+  const bothAsked = sent && record.recoveryPrekeyId !== lastPart(prekeyKey);
+  const again = Number(record.repairMs) + step.settings.repairIntervalMs;
+  if (record.repairMs !== 0n && again > step.nowMs && record.session && !bothAsked) {
     throw new Rejected("repair: asked for too often");
   }
   const account = yield* loadAccount(step, record.accountId);
   verifyRepair(step, account, prekey, conversation, handshake, new Uint8Array(32));
+  if (bothAsked) giveWay(step, conversation, account);
+  if (record.recoveryPrekeyId !== lastPart(prekeyKey)) {
+    yield* forgetPrekey(step, Keys.prekey(record.recoveryPrekeyId));
+    record.recoveryPrekeyId = lastPart(prekeyKey);
+  }
   record.pendingRepair = encoded;
   record.repairMs = BigInt(step.nowMs);
   yield* conversation.setState(step, SessionState.REPAIR_REQUESTED);
@@ -222,7 +244,8 @@ export function* acceptRepair(step: Step, conversation: Conversation, history: H
   const handshake = decodeHandshake(record.pendingRepair);
   const acceptance = verifyRepair(step, account, prekey, conversation, handshake, recovery.publicKey);
   yield* endStreams(step, conversation);
-  yield* install(step, conversation, { ...acceptance, initiator: false }, recovery);
+  install(step, conversation, { ...acceptance, initiator: false }, recovery);
+  yield* forgetFormerPrekeys(step, conversation.id, record.recoveryPrekeyId);
   const { hello } = acceptance;
   record.suite = hello.suite;
   record.peerAddress = hello.deliveryAddress;

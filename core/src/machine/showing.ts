@@ -8,7 +8,7 @@ import { readReceiptOf, summarize } from "../content/basic-types.ts";
 import { Rejected } from "../errors.ts";
 import { isSettled } from "../reliability/incoming-stream.ts";
 import { peerId } from "../reliability/sds.ts";
-import { checkSegment, join } from "../segmentation/segmentation.ts";
+import { checkSegment, join, MAX_SEGMENTS } from "../segmentation/segmentation.ts";
 import type { Conversation } from "./conversation.ts";
 import { Keys } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
@@ -25,9 +25,11 @@ export interface Arrived {
 }
 
 /** Refuses, before anything is stored, a payload no honest sender makes. */
-export function checkPayload(payload: Payload): void {
-  if (payload.kind.case === "segment") checkSegment(payload.kind.value);
-  else if (payload.kind.case === "frame") {
+export function checkPayload(payload: Payload, sequence: number): void {
+  if (payload.kind.case === "segment") {
+    checkSegment(payload.kind.value);
+    if (payload.kind.value.index >= sequence) throw new Rejected("segment: of a frame before the first message");
+  } else if (payload.kind.case === "frame") {
     const defect = frameDefect(payload.kind.value);
     if (defect !== undefined) throw new Rejected(defect);
   } else throw new Rejected("payload: empty");
@@ -89,20 +91,20 @@ function* showSegment(step: Step, conversation: Conversation, segment: Segment, 
   const { sequence, lamport } = arrived;
   const firstSequence = sequence - segment.index;
   // Not the hash alone: the same content sent twice is two sets.
-  const set = `${bytesToHex(segment.entireMessageHash)}-${firstSequence}`;
+  const set = Keys.segmentsOfFrame(conversation.id, firstSequence, bytesToHex(segment.entireMessageHash));
   const record = create(SegmentRecordSchema, {
     payload: segment.payload,
     sequence,
     lamport,
     receivedMs: BigInt(step.nowMs),
   });
-  step.put(SegmentRecordSchema, Keys.segment(conversation.id, set, segment.index), record);
+  step.put(SegmentRecordSchema, Keys.segment(set, segment.index), record);
   if (stream.segmentsMs === 0n) stream.segmentsMs = BigInt(step.nowMs + step.settings.messageTtlMs);
   if (!isShown(stream, firstSequence, firstSequence + segment.segmentCount - 1)) return;
-  const prefix = Keys.segmentsOfFrame(conversation.id, set);
-  const parts = yield* step.scan(SegmentRecordSchema, prefix);
+  const parts = yield* step.scan(SegmentRecordSchema, set);
+  step.deletePrefix(set);
+  // The others were given up.
   if (parts.length < segment.segmentCount) return;
-  step.deletePrefix(prefix);
   const frame = join(
     segment.entireMessageHash,
     parts.map(({ record: part }) => part.payload),
@@ -119,6 +121,22 @@ function isShown(stream: Reliability, from: number, to: number): boolean {
   if (to > stream.shown) return false;
   for (let sequence = from; sequence <= to; sequence++) if (!isSettled(stream, sequence)) return false;
   return true;
+}
+
+/** Sets that began more than this before the oldest outstanding message have got all they will ever get. */
+const LONGEST_SET = MAX_SEGMENTS - 1;
+const HUNDRED = 100;
+
+/**
+ * Drops sets that cannot be completed any more, a hundred sequences at a time: a dishonest peer could otherwise have us keep beginnings
+ * without an end.
+ */
+export function dropDeadSegments(step: Step, conversation: Conversation, acknowledgedBefore: number): void {
+  const { acknowledged, segmentsMs } = conversation.stream;
+  if (segmentsMs === 0n) return;
+  const dead = (until: number): number => Math.max(0, Math.floor((until - LONGEST_SET + 1) / HUNDRED));
+  for (let hundred = dead(acknowledgedBefore); hundred < dead(acknowledged); hundred++)
+    step.deletePrefix(Keys.segmentsOfHundred(conversation.id, hundred));
 }
 
 /** Drops incomplete sets whose time is over. */

@@ -48,6 +48,8 @@ export interface Surroundings {
   crypto: Crypto;
   settings: Settings;
   vault: Vault;
+  /** Publish ids whose result the host still owes. */
+  publishing: ReadonlySet<string>;
 }
 
 /**
@@ -226,6 +228,11 @@ export class Step {
 
   publish(publishId: string, topic: string, payload: Uint8Array, priority: Priority): void {
     this.effect({ case: "publish", value: { publishId, topic, payload, priority } });
+  }
+
+  /** The host has not told yet how an earlier publication of this id ended. */
+  isPublishing(publishId: string): boolean {
+    return this.#surroundings.publishing.has(publishId);
   }
 
   log(message: string): void {

@@ -3,7 +3,7 @@ import { decodeSds, witness } from "../reliability/sds.ts";
 import type { Conversation } from "./conversation.ts";
 import { type AskHistory, noteRecovery, reportLost, watchGap } from "./gaps.ts";
 import { notePeerReport } from "./outgoing.ts";
-import { checkPayload, showInOrder, showSettled } from "./showing.ts";
+import { checkPayload, dropDeadSegments, showInOrder, showSettled } from "./showing.ts";
 import type { Step, Steps } from "./step.ts";
 import { scheduleAcknowledgement } from "./synchronizing.ts";
 
@@ -16,7 +16,8 @@ export function* takeSds(
 ): Steps<void> {
   const { stream } = conversation;
   const { sds, payload } = decodeSds(conversation.ids(step), stream, bytes);
-  if (payload) checkPayload(payload);
+  if (payload) checkPayload(payload, sds.sequence);
+  const acknowledgedBefore = stream.acknowledged;
   const lamport = witness(stream, sds.lamportTimestamp ?? 0n, step.nowMs);
 
   yield* notePeerReport(step, conversation, sds);
@@ -38,5 +39,6 @@ export function* takeSds(
     scheduleAcknowledgement(step, conversation, true);
   }
   yield* showSettled(step, conversation);
+  dropDeadSegments(step, conversation, acknowledgedBefore);
   watchGap(step, conversation, askHistory);
 }

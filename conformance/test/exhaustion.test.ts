@@ -1,0 +1,305 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Payload, PayloadSchema, type SdsMessageSchema } from "@chatsdk/abi/wire_pb";
+import { describe, expect, test } from "vitest";
+import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
+import { encodeEnvelope } from "../../core/src/envelope/envelope.ts";
+import { decodeInvite } from "../../core/src/invite/invite-link.ts";
+import { MAX_SKIPPED_KEYS } from "../../core/src/ratchet/skipped-keys.ts";
+import { MAX_AHEAD } from "../../core/src/reliability/incoming-stream.ts";
+import { forgeHandshake, Insider } from "../src/adversary.ts";
+import { reported } from "../src/chatter.ts";
+import { pair, Person, text } from "../src/people.ts";
+import { Thief } from "../src/thief.ts";
+import { CALM, World } from "../src/world.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const KB = 1024;
+const MAX = 2 ** 32 - 1;
+/** No step may take longer, whatever it is fed; generous, for machines that do other things as well. */
+const SLOWEST_MS = 3000;
+
+/** Alice has gone over to the dark side: what she says over her good session comes from an insider. */
+function dark(config = {}) {
+  const world = new World(101);
+  const { alice, bob, conversationId } = pair(world, config, nodeCrypto);
+  world.weather = { ...CALM, store: false };
+  world.switchOff(alice.machine);
+  const insider = new Insider(alice.machine, conversationId);
+  let slowestMs = 0;
+  const deliver = (payload: Uint8Array): boolean => {
+    const start = performance.now();
+    const outcome = world.feed(bob.machine, { case: "envelopeReceived", value: { topic: "/t", payload } })!;
+    slowestMs = Math.max(slowestMs, performance.now() - start);
+    return outcome.changes.length > 0;
+  };
+  const say = (sds: MessageInitShape<typeof SdsMessageSchema>, payload?: Payload): boolean =>
+    deliver(insider.seal(sds, payload));
+  const session = () => new Thief(bob.machine).conversation(conversationId).session!;
+  const stream = () => new Thief(bob.machine).conversation(conversationId).reliability!;
+  return { world, alice, bob, conversationId, insider, deliver, say, session, stream, slowest: () => slowestMs };
+}
+
+function sendInput(conversationId: string, value: string) {
+  return { case: "sendMessage" as const, value: { conversationId, content: text(value) } };
+}
+
+function message(value: string): Payload {
+  return create(PayloadSchema, { kind: { case: "frame", value: { timestampMs: 5n, content: text(value) } } });
+}
+
+function part(hash: number, index: number, segmentCount: number, length: number): Payload {
+  const entireMessageHash = nodeCrypto.sha256(Buffer.from(String(hash)));
+  const value = { entireMessageHash, index, segmentCount, payload: new Uint8Array(length) };
+  return create(PayloadSchema, { kind: { case: "segment", value } });
+}
+
+describe("a peer with a good session and absurd numbers", () => {
+  test.each<[string, MessageInitShape<typeof SdsMessageSchema>, boolean]>([
+    ["acknowledges what was never sent", { acknowledged: 7 }, false],
+    ["acknowledges the largest number", { acknowledged: MAX }, false],
+    ["has received more than there can be", { received: new Uint8Array(MAX_AHEAD / 8 + 1) }, false],
+    ["has received megabytes", { received: new Uint8Array(60 * KB).fill(255) }, false],
+    ["sends the largest sequence", { sequence: MAX }, true],
+    ["sends one sequence too many", { sequence: MAX_AHEAD + 2 }, true],
+    ["will send the largest sequence next", { nextSequence: MAX }, false],
+    ["abandons the largest sequence", { abandoned: [MAX] }, false],
+    ["abandons too many", { abandoned: Array.from({ length: MAX_AHEAD + 1 }, (_, i) => i + 2) }, false],
+    ["asks for too many", { repairRequest: Array.from({ length: 4 }, () => ({ messageId: "x" })) }, false],
+    ["has a long history", { causalHistory: Array.from({ length: 3 }, () => ({ messageId: "x" })) }, false],
+    ["gives a message another's id", { sequence: 3, messageId: "AAAAAAAAAAAAAAAA" }, true],
+    ["sends no content", { sequence: 2 }, false],
+  ])("F3 R1 %s: refused, nothing changes, the conversation goes on", (_, sds, withPayload) => {
+    const { bob, insider, say } = dark();
+    const before = bob.machine.disk.fingerprint();
+    expect(say(sds, withPayload ? message("absurd") : undefined)).toBe(false);
+    expect(bob.machine.disk.fingerprint() === before).toBe(true);
+    insider.record.reliability!.nextSequence = 2;
+    expect(say({}, message("sober again"))).toBe(true);
+    expect(bob.texts.at(-1)).toBe("sober again");
+  });
+
+  test("F3 R1 reports of what it has may say anything about messages that were never sent", () => {
+    const { bob, conversationId, say, stream } = dark();
+    for (let i = 0; i < 5; i++) bob.send(conversationId, `${i}`);
+    expect(say({ received: new Uint8Array(MAX_AHEAD / 8).fill(255) })).toBe(true);
+    expect(bob.withStatus(3).length).toBe(4);
+    expect(stream().peerAcknowledged).toBe(0);
+    expect(say({ acknowledged: 5 })).toBe(true);
+    expect(say({ acknowledged: 0 })).toBe(true);
+    expect(bob.withStatus(3).length).toBe(5);
+  });
+});
+
+describe("a peer with a good session that wants our memory", () => {
+  test("R1 a gap is a thousand messages at most, is reported once, and ends: two events, some 20 KB each", () => {
+    const { world, bob, insider, say, slowest } = dark();
+    const before = bob.machine.disk.size();
+    for (let i = 0; i < 200; i++) say({ nextSequence: insider.nextSequence + MAX_AHEAD });
+    world.run(6 * HOUR);
+    for (let i = 0; i < 200; i++) say({ nextSequence: insider.nextSequence + MAX_AHEAD });
+    world.run(6 * HOUR);
+    expect(reported(bob, "messagesMissing").length).toBe(MAX_AHEAD);
+    expect(reported(bob, "messagesLost").length).toBe(MAX_AHEAD);
+    expect(bob.eventsOf("messagesMissing").length + bob.eventsOf("messagesLost").length).toBe(2);
+    expect(bob.machine.disk.size() - before).toBeLessThan(100 * KB);
+    expect(slowest()).toBeLessThan(SLOWEST_MS);
+  });
+
+  test("R1 abandoning a thousand messages again and again fills events no more than thirty times what it sends", () => {
+    const { world, bob, insider, say, slowest } = dark();
+    world.forgetful.add(bob.machine);
+    const before = bob.machine.disk.size();
+    const envelopes = 20;
+    let first = insider.nextSequence;
+    for (let i = 0; i < envelopes; i++) {
+      expect(say({ abandoned: Array.from({ length: MAX_AHEAD }, (_, n) => first + n) })).toBe(true);
+      first += MAX_AHEAD;
+    }
+    const sent = envelopes * 4 * KB;
+    expect(reported(bob, "messagesLost").length).toBe(envelopes * MAX_AHEAD);
+    expect(bob.machine.disk.size() - before).toBeLessThan(30 * sent);
+    expect(slowest()).toBeLessThan(SLOWEST_MS);
+  });
+
+  test("R1 messages behind a gap are held for seconds only, and no more than a thousand of them", () => {
+    const { world, bob, say, slowest } = dark();
+    for (let ahead = 2; ahead <= MAX_AHEAD + 50; ahead++) say({ sequence: 1 + ahead }, message("x".repeat(500)));
+    expect(bob.machine.disk.keysUnder("held/").length).toBe(MAX_AHEAD - 1);
+    const start = performance.now();
+    world.run(5000);
+    expect(performance.now() - start).toBeLessThan(2 * SLOWEST_MS);
+    expect(bob.machine.disk.keysUnder("held/")).toEqual([]);
+    expect(slowest()).toBeLessThan(SLOWEST_MS);
+  });
+
+  test("F2 parts that never make a whole are dropped when no more can come: at most some 1,400 are kept", () => {
+    const { bob, say, slowest } = dark();
+    let most = 0;
+    for (let i = 0; i < 3000; i++) {
+      expect(say({}, part(i, 0, 255, 40))).toBe(true);
+      most = Math.max(most, bob.machine.disk.keysUnder("segment/").length);
+    }
+    expect(most).toBeLessThan(400);
+    expect(slowest()).toBeLessThan(SLOWEST_MS);
+    // Behind a gap as well.
+    const gap = dark();
+    gap.say({ sequence: 3 }, part(0, 0, 255, 40));
+    for (let i = 1; i < 1020; i++) gap.say({ sequence: 3 + i }, part(i, 254, 255, 40));
+    gap.world.run(10_000);
+    expect(gap.bob.machine.disk.keysUnder("segment/").length).toBeLessThan(1400);
+    expect(say({}, message("and now a whole"))).toBe(true);
+  });
+
+  test("F2 a part that would have begun before the first message is refused", () => {
+    const { bob, say } = dark();
+    const before = bob.machine.disk.fingerprint();
+    expect(say({}, part(1, 5, 9, 40))).toBe(false);
+    expect(bob.machine.disk.fingerprint() === before).toBe(true);
+  });
+
+  test("F3 chains said to be endless cost a thousand keys each, two thousand together", () => {
+    const { world, alice, bob, conversationId, deliver, session, slowest } = dark();
+    const turns = 6;
+    for (let turn = 0; turn < turns; turn++) {
+      const mark = world.published.length;
+      bob.send(conversationId, `turn ${turn}`);
+      world.run(1000);
+      const { payload } = world.published[mark]!;
+      alice.machine.step(world.nowMs, { case: "envelopeReceived", value: { topic: "/t", payload } });
+      alice.machine.step(world.nowMs, sendInput(conversationId, "starts a chain"));
+      const insider = new Insider(alice.machine, conversationId);
+      insider.record.session!.previousChainLength = MAX;
+      expect(deliver(insider.seal({ acknowledged: 0 }))).toBe(true);
+      insider.giveBack();
+    }
+    const keys = session().skipped.reduce((sum, { numbers }) => sum + numbers.length, 0);
+    expect(keys).toBe(MAX_SKIPPED_KEYS);
+    expect(bob.machine.disk.tags.size).toBeLessThan(MAX_SKIPPED_KEYS + 400);
+    expect(bob.machine.disk.size(`conv/${conversationId}`)).toBeLessThan(200 * KB);
+    expect(slowest()).toBeLessThan(SLOWEST_MS);
+    bob.send(conversationId, "still able");
+    expect(bob.machine.disk.keysUnder("out/").length).toBe(turns + 1);
+  });
+
+  test("R1 synchronization messages leave nothing behind, however many", () => {
+    const { bob, say, slowest } = dark();
+    say({});
+    const size = bob.machine.disk.size();
+    const tags = bob.machine.disk.tags.size;
+    for (let i = 0; i < 3000; i++) expect(say({ acknowledged: 0, nextSequence: 2 })).toBe(true);
+    expect(bob.machine.disk.size() - size).toBeLessThan(2 * KB);
+    expect(bob.machine.disk.tags.size).toBeLessThan(tags + 100);
+    expect(slowest()).toBeLessThan(SLOWEST_MS);
+  });
+});
+
+describe("a peer with a good session that wants our traffic", () => {
+  const publishedBy = (person: Person, since: number): number =>
+    person.world.published.slice(since).filter(({ from }) => from === person.machine.name).length;
+
+  test("F4 asking for acknowledgements all the time brings one in fifteen seconds", () => {
+    const { world, bob, say } = dark();
+    world.run(5 * MINUTE);
+    const mark = world.published.length;
+    for (let i = 0; i < 600; i++) {
+      say({ acknowledgementRequested: true });
+      world.run(1000);
+    }
+    expect(publishedBy(bob, mark)).toBeLessThanOrEqual((10 * MINUTE) / 15_000 + 1);
+    expect(publishedBy(bob, mark)).toBeGreaterThan(10);
+  });
+
+  test("R1 sending the same message again and again under new keys brings no more", () => {
+    const { world, bob, say } = dark();
+    world.run(5 * MINUTE);
+    const mark = world.published.length;
+    for (let i = 0; i < 600; i++) {
+      say({ sequence: 2 }, message("again"));
+      world.run(1000);
+    }
+    expect(bob.texts).toEqual(["hello", "again"]);
+    expect(publishedBy(bob, mark)).toBeLessThanOrEqual((10 * MINUTE) / 15_000 + 1);
+  });
+
+  test("R1 asking for repairs all the time brings each message some sixteen times, then it is given up", () => {
+    const { world, bob, conversationId, say } = dark({ resendAfterMs: 1e9 });
+    for (let i = 0; i < 50; i++) bob.send(conversationId, `${i}`);
+    const mark = world.published.length;
+    const lacks = {
+      acknowledged: 0,
+      received: new Uint8Array(7).fill(0, 0, 6).fill(1, 6),
+      repairRequest: [{ messageId: "x" }],
+    };
+    for (let i = 0; i < 1500; i++) {
+      say(lacks);
+      world.run(10_000);
+    }
+    const repairs = world.published.slice(mark).filter(({ publishId }) => publishId.startsWith("m/"));
+    expect(repairs.length).toBeLessThanOrEqual(50 * 16);
+    expect(bob.machine.disk.keysUnder("out/")).toEqual([]);
+  });
+});
+
+describe("a peer with a good session that wants our order", () => {
+  test("R1 Lamport times at the end of time are cut to an hour ahead, in the order they came", () => {
+    const { world, bob, conversationId, say, stream } = dark();
+    const hour = BigInt(world.nowMs + HOUR);
+    for (const lamportTimestamp of [2n ** 64n - 1n, 2n ** 63n, 2n ** 64n - 1n]) {
+      expect(say({ lamportTimestamp }, message(`${lamportTimestamp}`))).toBe(true);
+    }
+    expect(stream().lamport).toBe(hour + 2n);
+    bob.send(conversationId, "mine");
+    const rows = bob.rows(conversationId).toSorted((a, b) => Number(a.lamport - b.lamport));
+    expect(rows.map(({ text: value }) => value)).toEqual([
+      "hello",
+      `${2n ** 64n - 1n}`,
+      `${2n ** 63n}`,
+      `${2n ** 64n - 1n}`,
+      "mine",
+    ]);
+    expect(rows.at(-1)!.lamport).toBe(hour + 3n);
+    world.run(2 * HOUR);
+    bob.send(conversationId, "later");
+    expect(bob.rows(conversationId).find(({ text: value }) => value === "later")!.lamport).toBe(BigInt(world.nowMs));
+  });
+});
+
+describe("somebody who holds a link", () => {
+  test("U2 conversations started by the hundred cost a bounded part each, in memory and in time", () => {
+    const world = new World(102);
+    const bob = new Person(world, "bob", {}, nodeCrypto);
+    const invite = decodeInvite(nodeCrypto, bob.invite(true));
+    const take = (i: number): number => {
+      const seed = nodeCrypto.sha256(Buffer.from(`mallory ${i}`));
+      const payload = forgeHandshake(nodeCrypto, invite, seed, `set-up ${i}`);
+      const start = performance.now();
+      world.feed(bob.machine, { case: "envelopeReceived", value: { topic: "/t", payload } });
+      return performance.now() - start;
+    };
+    take(0);
+    const size = bob.machine.disk.size();
+    const tags = bob.machine.disk.tags.size;
+    const times = Array.from({ length: 300 }, (_, i) => take(i + 1));
+    expect(bob.machine.disk.conversations.size).toBe(301);
+    expect((bob.machine.disk.size() - size) / 300).toBeLessThan(12 * KB);
+    expect((bob.machine.disk.tags.size - tags) / 300).toBeLessThan(60);
+    expect(Math.max(...times)).toBeLessThan(SLOWEST_MS);
+  });
+});
+
+describe("a stranger", () => {
+  test("U2 unknown envelopes cost little, with 256 invites open and a hundred conversations", () => {
+    const world = new World(103);
+    const bob = new Person(world, "bob", {}, nodeCrypto);
+    for (let i = 0; i < 256; i++) bob.invite();
+    const before = bob.machine.disk.fingerprint();
+    const start = performance.now();
+    for (let i = 0; i < 500; i++) {
+      const payload = encodeEnvelope(nodeCrypto.sha256(Buffer.from(`${i}`)).slice(0, 8), new Uint8Array(400));
+      bob.machine.step(world.nowMs, { case: "envelopeReceived", value: { topic: "/t", payload } });
+    }
+    expect((performance.now() - start) / 500).toBeLessThan(100);
+    expect(bob.machine.disk.fingerprint() === before).toBe(true);
+  });
+});
