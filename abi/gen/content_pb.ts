@@ -6,13 +6,14 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_options } from "./options_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file content.proto.
  */
 export const file_content: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb250ZW50LnByb3RvEhJjaGF0c2RrLmNvbnRlbnQudjEiFAoEVGV4dBIMCgR0ZXh0GAEgASgJIikKBVJlcGx5EhIKCm1lc3NhZ2VfaWQYASABKAkSDAoEdGV4dBgCIAEoCSIwCghSZWFjdGlvbhISCgptZXNzYWdlX2lkGAEgASgJEhAKCHJlYWN0aW9uGAIgASgJIiEKC1JlYWRSZWNlaXB0EhIKCm1lc3NhZ2VfaWQYASABKAkifgoTQXR0YWNobWVudFJlZmVyZW5jZRILCgN1cmwYASABKAkSEgoKbWVkaWFfdHlwZRgCIAEoCRIMCgRzaXplGAMgASgEEg4KBmRpZ2VzdBgEIAEoDBILCgNrZXkYBSABKAwSDQoFbm9uY2UYBiABKAwSDAoEbmFtZRgHIAEoCWIGcHJvdG8z");
+  fileDesc("Cg1jb250ZW50LnByb3RvEhJjaGF0c2RrLmNvbnRlbnQudjEiGgoEVGV4dBISCgR0ZXh0GAEgASgJQgSgtRgBIi8KBVJlcGx5EhIKCm1lc3NhZ2VfaWQYASABKAkSEgoEdGV4dBgCIAEoCUIEoLUYASI2CghSZWFjdGlvbhISCgptZXNzYWdlX2lkGAEgASgJEhYKCHJlYWN0aW9uGAIgASgJQgSgtRgBIiEKC1JlYWRSZWNlaXB0EhIKCm1lc3NhZ2VfaWQYASABKAkilgEKE0F0dGFjaG1lbnRSZWZlcmVuY2USEQoDdXJsGAEgASgJQgSgtRgBEhIKCm1lZGlhX3R5cGUYAiABKAkSDAoEc2l6ZRgDIAEoBBIOCgZkaWdlc3QYBCABKAwSEQoDa2V5GAUgASgMQgSgtRgBEhMKBW5vbmNlGAYgASgMQgSgtRgBEhIKBG5hbWUYByABKAlCBKC1GAFiBnByb3RvMw", [file_options]);
 
 /**
  * Tag 1. Plain text.

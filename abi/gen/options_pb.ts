@@ -6,14 +6,38 @@
 
 import type { GenExtension, GenFile } from "@bufbuild/protobuf/codegenv2";
 import { extDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
-import type { MethodOptions } from "@bufbuild/protobuf/wkt";
+import type { FieldOptions, FileOptions, MethodOptions, ServiceOptions } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file options.proto.
  */
 export const file_options: GenFile = /*@__PURE__*/
-  fileDesc("Cg1vcHRpb25zLnByb3RvEgpjaGF0c2RrLnYxOjYKBWlucHV0Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAEoCVIFaW5wdXQ6NgoFcmVwbHkSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjShgMgASgJUgVyZXBseTo4CgZudW1iZXISHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjThgMgASgNUgZudW1iZXJiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("Cg1vcHRpb25zLnByb3RvEgpjaGF0c2RrLnYxOkkKEGNvbnRyYWN0X3ZlcnNpb24SHC5nb29nbGUucHJvdG9idWYuRmlsZU9wdGlvbnMY1oYDIAEoDVIPY29udHJhY3RWZXJzaW9uOj0KCGJsb2NraW5nEh8uZ29vZ2xlLnByb3RvYnVmLlNlcnZpY2VPcHRpb25zGNWGAyABKAhSCGJsb2NraW5nOjcKBnNlY3JldBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY1IYDIAEoCFIGc2VjcmV0OjYKBWlucHV0Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAEoCVIFaW5wdXQ6NgoFcmVwbHkSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjShgMgASgJUgVyZXBseTo4CgZudW1iZXISHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjThgMgASgNUgZudW1iZXJiBnByb3RvMw", [file_google_protobuf_descriptor]);
+
+/**
+ * Version of the contract; hosts and modules of different versions refuse each other.
+ *
+ * @generated from extension: uint32 contract_version = 50006;
+ */
+export const contract_version: GenExtension<FileOptions, number> = /*@__PURE__*/
+  extDesc(file_options, 0);
+
+/**
+ * Its methods answer before they return, without waiting for the network or for time.
+ *
+ * @generated from extension: bool blocking = 50005;
+ */
+export const blocking: GenExtension<ServiceOptions, boolean> = /*@__PURE__*/
+  extDesc(file_options, 1);
+
+/**
+ * A key, entropy, a plaintext, or a link that lets its holder in: never in a log, an error message or a debug string.
+ *
+ * @generated from extension: bool secret = 50004;
+ */
+export const secret: GenExtension<FieldOptions, boolean> = /*@__PURE__*/
+  extDesc(file_options, 2);
 
 /**
  * Of a call that the core serves: the field of Input that carries its request.
@@ -21,7 +45,7 @@ export const file_options: GenFile = /*@__PURE__*/
  * @generated from extension: string input = 50001;
  */
 export const input: GenExtension<MethodOptions, string> = /*@__PURE__*/
-  extDesc(file_options, 0);
+  extDesc(file_options, 3);
 
 /**
  * Of a call that the core serves: the field of Reply that carries its result.
@@ -29,7 +53,7 @@ export const input: GenExtension<MethodOptions, string> = /*@__PURE__*/
  * @generated from extension: string reply = 50002;
  */
 export const reply: GenExtension<MethodOptions, string> = /*@__PURE__*/
-  extDesc(file_options, 1);
+  extDesc(file_options, 4);
 
 /**
  * Of a method of the core module: its number at the boundary.
@@ -37,5 +61,5 @@ export const reply: GenExtension<MethodOptions, string> = /*@__PURE__*/
  * @generated from extension: uint32 number = 50003;
  */
 export const number$: GenExtension<MethodOptions, number> = /*@__PURE__*/
-  extDesc(file_options, 2);
+  extDesc(file_options, 5);
 

@@ -1,0 +1,4 @@
+pub mod content;
+mod messages;
+
+pub use messages::*;
