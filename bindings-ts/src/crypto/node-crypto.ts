@@ -12,10 +12,12 @@ import {
   verify,
 } from "node:crypto";
 import { type Crypto, nobleCrypto } from "@chatsdk/core";
+import { hchacha } from "@noble/ciphers/chacha.js";
+import { swap32IfBE } from "@noble/ciphers/utils.js";
 
 /**
- * The provider for Node: OpenSSL through node:crypto, and noble for what Node 22 lacks (XChaCha20-Poly1305, ML-KEM,
- * the conversion of Ed25519 keys). Where OpenSSL is laxer or stricter than the reference, a check here makes them equal.
+ * The provider for Node: OpenSSL through node:crypto, and noble for what Node 22 lacks (HChaCha20, ML-KEM, the conversion of
+ * Ed25519 keys). Where OpenSSL is laxer or stricter than the reference, a check here makes them equal.
  */
 export const nodeCrypto: Crypto = {
   /** FIPS 180-4 section 6.2. */
@@ -118,8 +120,15 @@ export const nodeCrypto: Crypto = {
     return plaintext;
   },
 
-  xaeadSeal: nobleCrypto.xaeadSeal,
-  xaeadOpen: nobleCrypto.xaeadOpen,
+  /** draft-irtf-cfrg-xchacha-03, section 2.3. */
+  xaeadSeal(key, nonce, plaintext, associatedData) {
+    return withSubkey(key, nonce, (...of) => nodeCrypto.aeadSeal(...of, plaintext, associatedData));
+  },
+
+  /** draft-irtf-cfrg-xchacha-03, section 2.3. */
+  xaeadOpen(key, nonce, ciphertext, associatedData) {
+    return withSubkey(key, nonce, (...of) => nodeCrypto.aeadOpen(...of, ciphertext, associatedData));
+  },
 
   mlKem768PublicKey: nobleCrypto.mlKem768PublicKey,
   mlKem768Encapsulate: nobleCrypto.mlKem768Encapsulate,
@@ -127,6 +136,28 @@ export const nodeCrypto: Crypto = {
 };
 
 const tagLength = 16;
+
+/** "expand 32-byte k" (RFC 8439 section 2.3), as hchacha takes it. */
+const sigma = words(Buffer.from("expand 32-byte k"));
+
+/** HChaCha20 turns a key and the first 16 bytes of the nonce into the key of a ChaCha20-Poly1305 under the other 8. */
+function withSubkey<Result>(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  use: (subkey: Uint8Array, nonce: Uint8Array) => Result,
+): Result {
+  requireLength("XChaCha20-Poly1305 key", key, 32);
+  requireLength("XChaCha20-Poly1305 nonce", nonce, 24);
+  const keyWords = words(key);
+  const subkeyWords = new Uint32Array(8);
+  hchacha(sigma, keyWords, words(nonce.subarray(0, 16)), subkeyWords);
+  const shortNonce = new Uint8Array(12);
+  shortNonce.set(nonce.subarray(16), 4);
+  const result = use(new Uint8Array(swap32IfBE(subkeyWords).buffer), shortNonce);
+  keyWords.fill(0);
+  subkeyWords.fill(0);
+  return result;
+}
 const nodeMaximumInfo = 1024;
 
 /** PKCS #8 in DER up to the 32 secret bytes (RFC 8410 section 7). */
@@ -172,6 +203,13 @@ function publicKeyObject(curve: "X25519" | "Ed25519", publicKey: Uint8Array): Ke
 function rawPublicKey(privateKey: KeyObject): Uint8Array {
   const { x = "" } = createPublicKey(privateKey).export({ format: "jwk" });
   return new Uint8Array(Buffer.from(x, "base64url"));
+}
+
+/** Bytes as little-endian words, in memory of their own. */
+function words(bytes: Uint8Array): Uint32Array<ArrayBuffer> {
+  const copy = new Uint32Array(bytes.length / 4);
+  new Uint8Array(copy.buffer).set(bytes);
+  return swap32IfBE(copy) as Uint32Array<ArrayBuffer>;
 }
 
 /** Callers get Uint8Array, whose `slice` copies; Buffer's shares memory. */
