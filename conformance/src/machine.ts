@@ -8,6 +8,7 @@ import {
   InputSchema,
   KeyDerivationSchema,
   type Outcome,
+  type VaultHeader,
 } from "@chatsdk/abi/host_pb";
 import { ChatError, Core, type Crypto, Entropy, type Steps, Vault } from "@chatsdk/core";
 import { Disk } from "./disk.ts";
@@ -15,7 +16,8 @@ import { Disk } from "./disk.ts";
 export type InputValue = NonNullable<MessageInitShape<typeof InputSchema>["input"]>;
 export type ConfigValue = MessageInitShape<typeof ConfigSchema>;
 
-const HOST_KEY = new Uint8Array(32);
+/** Opens the vault of every machine. */
+export const HOST_KEY = new Uint8Array(32);
 
 /**
  * A core with a disk in memory and nothing else: no clock, no network. Entropy comes from a seeded generator, so that a
@@ -24,6 +26,7 @@ const HOST_KEY = new Uint8Array(32);
 export class Machine {
   readonly events: Event[] = [];
   core: Core;
+  readonly header: VaultHeader;
   readonly vault: Vault;
   /** Sees every step, after its commit. */
   watch: (outcome: Outcome, input: InputValue) => void = () => {};
@@ -35,16 +38,17 @@ export class Machine {
     readonly config: ConfigValue = {},
     public disk: Disk = new Disk(),
     readonly seed = name,
+    protection: "rawKey" | "unprotected" = "rawKey",
   ) {
-    const derivation = create(KeyDerivationSchema, { derivation: { case: "rawKey", value: {} } });
-    const header = Vault.create(
+    const derivation = create(KeyDerivationSchema, { derivation: { case: protection, value: {} } });
+    this.header = Vault.create(
       crypto,
       derivation,
       HOST_KEY,
       new Entropy(crypto, crypto.sha256(Buffer.from(`vault/${name}`))),
     );
-    this.vault = Vault.open(crypto, header, HOST_KEY);
-    this.core = this.#newCore();
+    this.vault = Vault.open(crypto, this.header, HOST_KEY);
+    this.core = this.newCore();
   }
 
   /** Another machine with a copy of this one's disk and its vault key: a backup, or what a thief has taken. */
@@ -52,13 +56,13 @@ export class Machine {
     return new Machine(this.name, this.crypto, this.config, disk.copy(), seed);
   }
 
-  #newCore(): Core {
+  protected newCore(): Core {
     return new Core(this.crypto, create(ConfigSchema, this.config) as Config, this.vault);
   }
 
   /** The process ends and starts again: only the disk remains. */
   restart(): void {
-    this.core = this.#newCore();
+    this.core = this.newCore();
   }
 
   entropy(): Uint8Array {

@@ -16,18 +16,18 @@ export function text(value: string) {
 
 type EventValue<Case> = Extract<Event["event"], { case: Case }>["value"];
 
-/** A machine with one account in a world. */
+/** A machine with one account in a world: a new one of this name, or one that has not been started. */
 export class Person {
   readonly machine: Machine;
   accountId = "";
 
   constructor(
     readonly world: World,
-    name: string,
+    who: string | Machine,
     config: ConfigValue = {},
     crypto: Crypto = nobleCrypto,
   ) {
-    this.machine = new Machine(name, crypto, { clusterId: 42, ...config });
+    this.machine = typeof who === "string" ? new Machine(who, crypto, { clusterId: 42, ...config }) : who;
     world.start(this.machine);
     this.accountId = this.call({ case: "createAccount", value: {} }, "account").accountId;
   }
