@@ -2,6 +2,7 @@
 package fault
 
 import (
+	"errors"
 	"fmt"
 
 	"chatsdk/abi"
@@ -32,4 +33,18 @@ func Retryable(code abi.ErrorCode, cause error, format string, arguments ...any)
 	failure := Because(code, cause, format, arguments...)
 	failure.Retryable = true
 	return failure
+}
+
+// Of is the error that a failure of the core stands for.
+func Of(failure *abi.Failure) *Error {
+	return &Error{Code: failure.GetCode(), Message: failure.GetMessage(), Retryable: failure.GetRetryable()}
+}
+
+// FailureOf is how an error crosses the boundary; one without a code is a defect.
+func FailureOf(err error) *abi.Failure {
+	var typed *Error
+	if !errors.As(err, &typed) {
+		return &abi.Failure{Code: abi.ErrorCode_INTERNAL, Message: "a defect of the SDK; report this"}
+	}
+	return &abi.Failure{Code: typed.Code, Message: typed.Message, Retryable: typed.Retryable}
 }
