@@ -8,14 +8,13 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { ErrorCode } from "./errors_pb.ts";
 import { file_errors } from "./errors_pb.ts";
-import { file_options } from "./options_pb.ts";
 import type { Message as Message$1 } from "@bufbuild/protobuf";
 
 /**
  * Describes the file api.proto.
  */
 export const file_api: GenFile = /*@__PURE__*/
-  fileDesc("CglhcGkucHJvdG8SCmNoYXRzZGsudjEiYQoHQWNjb3VudBISCgphY2NvdW50X2lkGAEgASgJEhQKDGlkZW50aXR5X2tleRgCIAEoDBIYChBkZWxpdmVyeV9hZGRyZXNzGAMgASgJEhIKCmNyZWF0ZWRfbXMYBCABKAQigQEKBkludml0ZRIRCglpbnZpdGVfaWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRISCgRsaW5rGAMgASgJQgSgtRgBEhIKCmV4cGlyZXNfbXMYBCABKAQSEAoIcmV1c2FibGUYBSABKAgSFgoOYWNjZXB0ZWRfY291bnQYBiABKA0inQEKDUludml0ZURldGFpbHMSFAoMaWRlbnRpdHlfa2V5GAEgASgMEhIKCmV4cGlyZXNfbXMYAiABKAQSEAoIcmV1c2FibGUYAyABKAgSGAoQZGVsaXZlcnlfYWRkcmVzcxgEIAEoCRISCgpjbHVzdGVyX2lkGAUgASgNEhMKC3NoYXJkX2NvdW50GAYgASgNEg0KBXN1aXRlGAcgASgNIukBCgxDb252ZXJzYXRpb24SFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEhIKCmFjY291bnRfaWQYAiABKAkSGQoRcGVlcl9pZGVudGl0eV9rZXkYAyABKAwSEgoKY3JlYXRlZF9tcxgEIAEoBBINCgVzdWl0ZRgFIAEoDRIvCg1zZXNzaW9uX3N0YXRlGAYgASgOMhguY2hhdHNkay52MS5TZXNzaW9uU3RhdGUSEAoIdmVyaWZpZWQYByABKAgSEQoJaW5pdGlhdG9yGAggASgIEhgKEGxhc3RfYWN0aXZpdHlfbXMYCSABKAQigAMKB01lc3NhZ2USEgoKbWVzc2FnZV9pZBgBIAEoCRIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSEAoIb3V0Z29pbmcYAyABKAgSEAoIc2VxdWVuY2UYBCABKA0SDwoHbGFtcG9ydBgFIAEoBBIUCgx0aW1lc3RhbXBfbXMYBiABKAQSEQoJc3RvcmVkX21zGAcgASgEEg4KBmRvbWFpbhgIIAEoDRILCgN0YWcYCSABKA0SDwoHdmVyc2lvbhgKIAEoDRIVCgdwYXlsb2FkGAsgASgMQgSgtRgBEhcKBHRleHQYDCABKAlCBKC1GAFIAIgBARIWCglyZWZlcnNfdG8YDSABKAlIAYgBARIqCgZzdGF0dXMYDiABKA4yGi5jaGF0c2RrLnYxLkRlbGl2ZXJ5U3RhdHVzEjEKDmZhaWx1cmVfcmVhc29uGA8gASgOMhkuY2hhdHNkay52MS5GYWlsdXJlUmVhc29uQgcKBV90ZXh0QgwKCl9yZWZlcnNfdG8i8gMKBUV2ZW50EhQKDGV2ZW50X251bWJlchgBIAEoBBISCgphY2NvdW50X2lkGAIgASgJEhcKD2NvbnZlcnNhdGlvbl9pZBgDIAEoCRI/ChRjb252ZXJzYXRpb25fc3RhcnRlZBgKIAEoCzIfLmNoYXRzZGsudjEuQ29udmVyc2F0aW9uU3RhcnRlZEgAEjcKEG1lc3NhZ2VfcmVjZWl2ZWQYCyABKAsyGy5jaGF0c2RrLnYxLk1lc3NhZ2VSZWNlaXZlZEgAEkIKFm1lc3NhZ2Vfc3RhdHVzX2NoYW5nZWQYDCABKAsyIC5jaGF0c2RrLnYxLk1lc3NhZ2VTdGF0dXNDaGFuZ2VkSAASNwoQbWVzc2FnZXNfbWlzc2luZxgNIAEoCzIbLmNoYXRzZGsudjEuTWVzc2FnZXNNaXNzaW5nSAASMQoNbWVzc2FnZXNfbG9zdBgOIAEoCzIYLmNoYXRzZGsudjEuTWVzc2FnZXNMb3N0SAASMQoNaW52aXRlX3JldXNlZBgPIAEoCzIYLmNoYXRzZGsudjEuSW52aXRlUmV1c2VkSAASQAoVc2Vzc2lvbl9zdGF0ZV9jaGFuZ2VkGBAgASgLMh8uY2hhdHNkay52MS5TZXNzaW9uU3RhdGVDaGFuZ2VkSABCBwoFZXZlbnQiWAoTQ29udmVyc2F0aW9uU3RhcnRlZBIuCgxjb252ZXJzYXRpb24YASABKAsyGC5jaGF0c2RrLnYxLkNvbnZlcnNhdGlvbhIRCglpbnZpdGVfaWQYAiABKAkiSgoPTWVzc2FnZVJlY2VpdmVkEiQKB21lc3NhZ2UYASABKAsyEy5jaGF0c2RrLnYxLk1lc3NhZ2USEQoJcmVjb3ZlcmVkGAIgASgIIokBChRNZXNzYWdlU3RhdHVzQ2hhbmdlZBISCgptZXNzYWdlX2lkGAEgASgJEioKBnN0YXR1cxgCIAEoDjIaLmNoYXRzZGsudjEuRGVsaXZlcnlTdGF0dXMSMQoOZmFpbHVyZV9yZWFzb24YAyABKA4yGS5jaGF0c2RrLnYxLkZhaWx1cmVSZWFzb24iJgoPTWVzc2FnZXNNaXNzaW5nEhMKC21lc3NhZ2VfaWRzGAEgAygJIiMKDE1lc3NhZ2VzTG9zdBITCgttZXNzYWdlX2lkcxgBIAMoCSIhCgxJbnZpdGVSZXVzZWQSEQoJaW52aXRlX2lkGAEgASgJIkYKE1Nlc3Npb25TdGF0ZUNoYW5nZWQSLwoNc2Vzc2lvbl9zdGF0ZRgBIAEoDjIYLmNoYXRzZGsudjEuU2Vzc2lvblN0YXRlIhYKFENyZWF0ZUFjY291bnRSZXF1ZXN0IhUKE0xpc3RBY2NvdW50c1JlcXVlc3QiKgoURGVsZXRlQWNjb3VudFJlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCSJRChNDcmVhdGVJbnZpdGVSZXF1ZXN0EhIKCmFjY291bnRfaWQYASABKAkSFAoMdmFsaWRfZm9yX21zGAIgASgEEhAKCHJldXNhYmxlGAMgASgIIigKEkxpc3RJbnZpdGVzUmVxdWVzdBISCgphY2NvdW50X2lkGAEgASgJIigKE1Jldm9rZUludml0ZVJlcXVlc3QSEQoJaW52aXRlX2lkGAEgASgJIioKFEluc3BlY3RJbnZpdGVSZXF1ZXN0EhIKBGxpbmsYASABKAlCBKC1GAEiYwoTQWNjZXB0SW52aXRlUmVxdWVzdBISCgphY2NvdW50X2lkGAEgASgJEhIKBGxpbmsYAiABKAlCBKC1GAESJAoHY29udGVudBgDIAEoCzITLmNoYXRzZGsudjEuQ29udGVudCJOCgdDb250ZW50Eg4KBmRvbWFpbhgBIAEoDRILCgN0YWcYAiABKA0SDwoHdmVyc2lvbhgDIAEoDRIVCgdwYXlsb2FkGAQgASgMQgSgtRgBIlMKElNlbmRNZXNzYWdlUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSJAoHY29udGVudBgCIAEoCzITLmNoYXRzZGsudjEuQ29udGVudCJDChRDYW5jZWxNZXNzYWdlUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCSJUCg9NYXJrUmVhZFJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEhIKCm1lc3NhZ2VfaWQYAiABKAkSFAoMc2VuZF9yZWNlaXB0GAMgASgIIjQKGURlbGV0ZUNvbnZlcnNhdGlvblJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJIjEKFkdldFNhZmV0eU51bWJlclJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJIj8KElNldFZlcmlmaWVkUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSEAoIdmVyaWZpZWQYAiABKAgiNAoZUmVwYWlyQ29udmVyc2F0aW9uUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkiLgoTQWNjZXB0UmVwYWlyUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkiMAoYQWNrbm93bGVkZ2VFdmVudHNSZXF1ZXN0EhQKDGV2ZW50X251bWJlchgBIAEoBCI0CgtBY2NvdW50TGlzdBIlCghhY2NvdW50cxgBIAMoCzITLmNoYXRzZGsudjEuQWNjb3VudCIxCgpJbnZpdGVMaXN0EiMKB2ludml0ZXMYASADKAsyEi5jaGF0c2RrLnYxLkludml0ZSJjCgtTZW50TWVzc2FnZRIuCgxjb252ZXJzYXRpb24YASABKAsyGC5jaGF0c2RrLnYxLkNvbnZlcnNhdGlvbhIkCgdtZXNzYWdlGAIgASgLMhMuY2hhdHNkay52MS5NZXNzYWdlIh4KDFNhZmV0eU51bWJlchIOCgZkaWdpdHMYASABKAkiBgoERG9uZSJSCgdGYWlsdXJlEiMKBGNvZGUYASABKA4yFS5jaGF0c2RrLnYxLkVycm9yQ29kZRIPCgdtZXNzYWdlGAIgASgJEhEKCXJldHJ5YWJsZRgDIAEoCCpsCg5EZWxpdmVyeVN0YXR1cxIfChtERUxJVkVSWV9TVEFUVVNfVU5TUEVDSUZJRUQQABIKCgZRVUVVRUQQARIICgRTRU5UEAISDQoJREVMSVZFUkVEEAMSCAoEUkVBRBAEEgoKBkZBSUxFRBAFKmEKDUZhaWx1cmVSZWFzb24SHgoaRkFJTFVSRV9SRUFTT05fVU5TUEVDSUZJRUQQABILCgdFWFBJUkVEEAESDQoJQ0FOQ0VMTEVEEAISFAoQU0VTU0lPTl9SRVBMQUNFRBADKoMBCgxTZXNzaW9uU3RhdGUSHQoZU0VTU0lPTl9TVEFURV9VTlNQRUNJRklFRBAAEhIKDkFXQUlUSU5HX1JFUExZEAESDwoLRVNUQUJMSVNIRUQQAhIICgRMT1NUEAMSDwoLUkVQQUlSX1NFTlQQBBIUChBSRVBBSVJfUkVRVUVTVEVEEAViBnByb3RvMw", [file_errors, file_options]);
+  fileDesc("CglhcGkucHJvdG8SCmNoYXRzZGsudjEiYQoHQWNjb3VudBISCgphY2NvdW50X2lkGAEgASgJEhQKDGlkZW50aXR5X2tleRgCIAEoDBIYChBkZWxpdmVyeV9hZGRyZXNzGAMgASgJEhIKCmNyZWF0ZWRfbXMYBCABKAQigAEKBkludml0ZRIRCglpbnZpdGVfaWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIRCgRsaW5rGAMgASgJQgOAAQESEgoKZXhwaXJlc19tcxgEIAEoBBIQCghyZXVzYWJsZRgFIAEoCBIWCg5hY2NlcHRlZF9jb3VudBgGIAEoDSKdAQoNSW52aXRlRGV0YWlscxIUCgxpZGVudGl0eV9rZXkYASABKAwSEgoKZXhwaXJlc19tcxgCIAEoBBIQCghyZXVzYWJsZRgDIAEoCBIYChBkZWxpdmVyeV9hZGRyZXNzGAQgASgJEhIKCmNsdXN0ZXJfaWQYBSABKA0SEwoLc2hhcmRfY291bnQYBiABKA0SDQoFc3VpdGUYByABKA0i6QEKDENvbnZlcnNhdGlvbhIXCg9jb252ZXJzYXRpb25faWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIZChFwZWVyX2lkZW50aXR5X2tleRgDIAEoDBISCgpjcmVhdGVkX21zGAQgASgEEg0KBXN1aXRlGAUgASgNEi8KDXNlc3Npb25fc3RhdGUYBiABKA4yGC5jaGF0c2RrLnYxLlNlc3Npb25TdGF0ZRIQCgh2ZXJpZmllZBgHIAEoCBIRCglpbml0aWF0b3IYCCABKAgSGAoQbGFzdF9hY3Rpdml0eV9tcxgJIAEoBCL+AgoHTWVzc2FnZRISCgptZXNzYWdlX2lkGAEgASgJEhcKD2NvbnZlcnNhdGlvbl9pZBgCIAEoCRIQCghvdXRnb2luZxgDIAEoCBIQCghzZXF1ZW5jZRgEIAEoDRIPCgdsYW1wb3J0GAUgASgEEhQKDHRpbWVzdGFtcF9tcxgGIAEoBBIRCglzdG9yZWRfbXMYByABKAQSDgoGZG9tYWluGAggASgNEgsKA3RhZxgJIAEoDRIPCgd2ZXJzaW9uGAogASgNEhQKB3BheWxvYWQYCyABKAxCA4ABARIWCgR0ZXh0GAwgASgJQgOAAQFIAIgBARIWCglyZWZlcnNfdG8YDSABKAlIAYgBARIqCgZzdGF0dXMYDiABKA4yGi5jaGF0c2RrLnYxLkRlbGl2ZXJ5U3RhdHVzEjEKDmZhaWx1cmVfcmVhc29uGA8gASgOMhkuY2hhdHNkay52MS5GYWlsdXJlUmVhc29uQgcKBV90ZXh0QgwKCl9yZWZlcnNfdG8ipQQKBUV2ZW50EhQKDGV2ZW50X251bWJlchgBIAEoBBISCgphY2NvdW50X2lkGAIgASgJEhcKD2NvbnZlcnNhdGlvbl9pZBgDIAEoCRI/ChRjb252ZXJzYXRpb25fc3RhcnRlZBgKIAEoCzIfLmNoYXRzZGsudjEuQ29udmVyc2F0aW9uU3RhcnRlZEgAEjcKEG1lc3NhZ2VfcmVjZWl2ZWQYCyABKAsyGy5jaGF0c2RrLnYxLk1lc3NhZ2VSZWNlaXZlZEgAEkIKFm1lc3NhZ2Vfc3RhdHVzX2NoYW5nZWQYDCABKAsyIC5jaGF0c2RrLnYxLk1lc3NhZ2VTdGF0dXNDaGFuZ2VkSAASNwoQbWVzc2FnZXNfbWlzc2luZxgNIAEoCzIbLmNoYXRzZGsudjEuTWVzc2FnZXNNaXNzaW5nSAASMQoNbWVzc2FnZXNfbG9zdBgOIAEoCzIYLmNoYXRzZGsudjEuTWVzc2FnZXNMb3N0SAASMQoNaW52aXRlX3JldXNlZBgPIAEoCzIYLmNoYXRzZGsudjEuSW52aXRlUmV1c2VkSAASQAoVc2Vzc2lvbl9zdGF0ZV9jaGFuZ2VkGBAgASgLMh8uY2hhdHNkay52MS5TZXNzaW9uU3RhdGVDaGFuZ2VkSAASMQoNcXVvdGFfY2hhbmdlZBgRIAEoCzIYLmNoYXRzZGsudjEuUXVvdGFDaGFuZ2VkSABCBwoFZXZlbnQiWAoTQ29udmVyc2F0aW9uU3RhcnRlZBIuCgxjb252ZXJzYXRpb24YASABKAsyGC5jaGF0c2RrLnYxLkNvbnZlcnNhdGlvbhIRCglpbnZpdGVfaWQYAiABKAkiSgoPTWVzc2FnZVJlY2VpdmVkEiQKB21lc3NhZ2UYASABKAsyEy5jaGF0c2RrLnYxLk1lc3NhZ2USEQoJcmVjb3ZlcmVkGAIgASgIIokBChRNZXNzYWdlU3RhdHVzQ2hhbmdlZBISCgptZXNzYWdlX2lkGAEgASgJEioKBnN0YXR1cxgCIAEoDjIaLmNoYXRzZGsudjEuRGVsaXZlcnlTdGF0dXMSMQoOZmFpbHVyZV9yZWFzb24YAyABKA4yGS5jaGF0c2RrLnYxLkZhaWx1cmVSZWFzb24iJgoPTWVzc2FnZXNNaXNzaW5nEhMKC21lc3NhZ2VfaWRzGAEgAygJIiMKDE1lc3NhZ2VzTG9zdBITCgttZXNzYWdlX2lkcxgBIAMoCSIhCgxJbnZpdGVSZXVzZWQSEQoJaW52aXRlX2lkGAEgASgJIkYKE1Nlc3Npb25TdGF0ZUNoYW5nZWQSLwoNc2Vzc2lvbl9zdGF0ZRgBIAEoDjIYLmNoYXRzZGsudjEuU2Vzc2lvblN0YXRlIjQKDFF1b3RhQ2hhbmdlZBIRCglleGhhdXN0ZWQYASABKAgSEQoJcmVuZXdzX21zGAIgASgEIhYKFENyZWF0ZUFjY291bnRSZXF1ZXN0IhUKE0xpc3RBY2NvdW50c1JlcXVlc3QiKgoURGVsZXRlQWNjb3VudFJlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCSJRChNDcmVhdGVJbnZpdGVSZXF1ZXN0EhIKCmFjY291bnRfaWQYASABKAkSFAoMdmFsaWRfZm9yX21zGAIgASgEEhAKCHJldXNhYmxlGAMgASgIIigKEkxpc3RJbnZpdGVzUmVxdWVzdBISCgphY2NvdW50X2lkGAEgASgJIigKE1Jldm9rZUludml0ZVJlcXVlc3QSEQoJaW52aXRlX2lkGAEgASgJIikKFEluc3BlY3RJbnZpdGVSZXF1ZXN0EhEKBGxpbmsYASABKAlCA4ABASJiChNBY2NlcHRJbnZpdGVSZXF1ZXN0EhIKCmFjY291bnRfaWQYASABKAkSEQoEbGluaxgCIAEoCUIDgAEBEiQKB2NvbnRlbnQYAyABKAsyEy5jaGF0c2RrLnYxLkNvbnRlbnQiTQoHQ29udGVudBIOCgZkb21haW4YASABKA0SCwoDdGFnGAIgASgNEg8KB3ZlcnNpb24YAyABKA0SFAoHcGF5bG9hZBgEIAEoDEIDgAEBIlMKElNlbmRNZXNzYWdlUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSJAoHY29udGVudBgCIAEoCzITLmNoYXRzZGsudjEuQ29udGVudCJDChRDYW5jZWxNZXNzYWdlUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCSJUCg9NYXJrUmVhZFJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEhIKCm1lc3NhZ2VfaWQYAiABKAkSFAoMc2VuZF9yZWNlaXB0GAMgASgIIjQKGURlbGV0ZUNvbnZlcnNhdGlvblJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJIjEKFkdldFNhZmV0eU51bWJlclJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJIj8KElNldFZlcmlmaWVkUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSEAoIdmVyaWZpZWQYAiABKAgiNAoZUmVwYWlyQ29udmVyc2F0aW9uUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkiLgoTQWNjZXB0UmVwYWlyUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkiMAoYQWNrbm93bGVkZ2VFdmVudHNSZXF1ZXN0EhQKDGV2ZW50X251bWJlchgBIAEoBCIRCg9HZXRRdW90YVJlcXVlc3QiXgoFUXVvdGESDwoHbGltaXRlZBgBIAEoCBINCgVsaW1pdBgCIAEoDRIRCglyZW1haW5pbmcYAyABKA0SEQoJcmVuZXdzX21zGAQgASgEEg8KB3dhaXRpbmcYBSABKA0iNAoLQWNjb3VudExpc3QSJQoIYWNjb3VudHMYASADKAsyEy5jaGF0c2RrLnYxLkFjY291bnQiMQoKSW52aXRlTGlzdBIjCgdpbnZpdGVzGAEgAygLMhIuY2hhdHNkay52MS5JbnZpdGUiYwoLU2VudE1lc3NhZ2USLgoMY29udmVyc2F0aW9uGAEgASgLMhguY2hhdHNkay52MS5Db252ZXJzYXRpb24SJAoHbWVzc2FnZRgCIAEoCzITLmNoYXRzZGsudjEuTWVzc2FnZSIeCgxTYWZldHlOdW1iZXISDgoGZGlnaXRzGAEgASgJIgYKBERvbmUiUgoHRmFpbHVyZRIjCgRjb2RlGAEgASgOMhUuY2hhdHNkay52MS5FcnJvckNvZGUSDwoHbWVzc2FnZRgCIAEoCRIRCglyZXRyeWFibGUYAyABKAgqbAoORGVsaXZlcnlTdGF0dXMSHwobREVMSVZFUllfU1RBVFVTX1VOU1BFQ0lGSUVEEAASCgoGUVVFVUVEEAESCAoEU0VOVBACEg0KCURFTElWRVJFRBADEggKBFJFQUQQBBIKCgZGQUlMRUQQBSphCg1GYWlsdXJlUmVhc29uEh4KGkZBSUxVUkVfUkVBU09OX1VOU1BFQ0lGSUVEEAASCwoHRVhQSVJFRBABEg0KCUNBTkNFTExFRBACEhQKEFNFU1NJT05fUkVQTEFDRUQQAyqDAQoMU2Vzc2lvblN0YXRlEh0KGVNFU1NJT05fU1RBVEVfVU5TUEVDSUZJRUQQABISCg5BV0FJVElOR19SRVBMWRABEg8KC0VTVEFCTElTSEVEEAISCAoETE9TVBADEg8KC1JFUEFJUl9TRU5UEAQSFAoQUkVQQUlSX1JFUVVFU1RFRBAFYgZwcm90bzM", [file_errors]);
 
 /**
  * An identity of this device's owner.
@@ -462,6 +461,14 @@ export type Event = Message$1<"chatsdk.v1.Event"> & {
      */
     value: SessionStateChanged;
     case: "sessionStateChanged";
+  } | {
+    /**
+     * The rate limit holds messages back, or does no longer.
+     *
+     * @generated from field: chatsdk.v1.QuotaChanged quota_changed = 17;
+     */
+    value: QuotaChanged;
+    case: "quotaChanged";
   } | { case: undefined; value?: undefined };
 };
 
@@ -648,6 +655,34 @@ export const SessionStateChangedSchema: GenMessage<SessionStateChanged> = /*@__P
   messageDesc(file_api, 12);
 
 /**
+ * The rate limit holds messages back, or does no longer. Of the whole database: names no account.
+ *
+ * @generated from message chatsdk.v1.QuotaChanged
+ */
+export type QuotaChanged = Message$1<"chatsdk.v1.QuotaChanged"> & {
+  /**
+   * True: messages wait for the next epoch. False: all that waited have been published.
+   *
+   * @generated from field: bool exhausted = 1;
+   */
+  exhausted: boolean;
+
+  /**
+   * When the next epoch begins, Unix time in milliseconds.
+   *
+   * @generated from field: uint64 renews_ms = 2;
+   */
+  renewsMs: bigint;
+};
+
+/**
+ * Describes the message chatsdk.v1.QuotaChanged.
+ * Use `create(QuotaChangedSchema)` to create a new message.
+ */
+export const QuotaChangedSchema: GenMessage<QuotaChanged> = /*@__PURE__*/
+  messageDesc(file_api, 13);
+
+/**
  * Makes an identity. Nothing is registered anywhere.
  *
  * @generated from message chatsdk.v1.CreateAccountRequest
@@ -660,7 +695,7 @@ export type CreateAccountRequest = Message$1<"chatsdk.v1.CreateAccountRequest"> 
  * Use `create(CreateAccountRequestSchema)` to create a new message.
  */
 export const CreateAccountRequestSchema: GenMessage<CreateAccountRequest> = /*@__PURE__*/
-  messageDesc(file_api, 13);
+  messageDesc(file_api, 14);
 
 /**
  * Lists the accounts.
@@ -675,7 +710,7 @@ export type ListAccountsRequest = Message$1<"chatsdk.v1.ListAccountsRequest"> & 
  * Use `create(ListAccountsRequestSchema)` to create a new message.
  */
 export const ListAccountsRequestSchema: GenMessage<ListAccountsRequest> = /*@__PURE__*/
-  messageDesc(file_api, 14);
+  messageDesc(file_api, 15);
 
 /**
  * Deletes an account, its conversations and messages from this device.
@@ -696,7 +731,7 @@ export type DeleteAccountRequest = Message$1<"chatsdk.v1.DeleteAccountRequest"> 
  * Use `create(DeleteAccountRequestSchema)` to create a new message.
  */
 export const DeleteAccountRequestSchema: GenMessage<DeleteAccountRequest> = /*@__PURE__*/
-  messageDesc(file_api, 15);
+  messageDesc(file_api, 16);
 
 /**
  * Makes an invite link.
@@ -732,7 +767,7 @@ export type CreateInviteRequest = Message$1<"chatsdk.v1.CreateInviteRequest"> & 
  * Use `create(CreateInviteRequestSchema)` to create a new message.
  */
 export const CreateInviteRequestSchema: GenMessage<CreateInviteRequest> = /*@__PURE__*/
-  messageDesc(file_api, 16);
+  messageDesc(file_api, 17);
 
 /**
  * Lists the invites that can still be accepted.
@@ -753,7 +788,7 @@ export type ListInvitesRequest = Message$1<"chatsdk.v1.ListInvitesRequest"> & {
  * Use `create(ListInvitesRequestSchema)` to create a new message.
  */
 export const ListInvitesRequestSchema: GenMessage<ListInvitesRequest> = /*@__PURE__*/
-  messageDesc(file_api, 17);
+  messageDesc(file_api, 18);
 
 /**
  * Makes an invite unusable.
@@ -774,7 +809,7 @@ export type RevokeInviteRequest = Message$1<"chatsdk.v1.RevokeInviteRequest"> & 
  * Use `create(RevokeInviteRequestSchema)` to create a new message.
  */
 export const RevokeInviteRequestSchema: GenMessage<RevokeInviteRequest> = /*@__PURE__*/
-  messageDesc(file_api, 18);
+  messageDesc(file_api, 19);
 
 /**
  * Reads a link without accepting it.
@@ -795,7 +830,7 @@ export type InspectInviteRequest = Message$1<"chatsdk.v1.InspectInviteRequest"> 
  * Use `create(InspectInviteRequestSchema)` to create a new message.
  */
 export const InspectInviteRequestSchema: GenMessage<InspectInviteRequest> = /*@__PURE__*/
-  messageDesc(file_api, 19);
+  messageDesc(file_api, 20);
 
 /**
  * Starts a conversation with a link's author and sends the first message.
@@ -830,7 +865,7 @@ export type AcceptInviteRequest = Message$1<"chatsdk.v1.AcceptInviteRequest"> & 
  * Use `create(AcceptInviteRequestSchema)` to create a new message.
  */
 export const AcceptInviteRequestSchema: GenMessage<AcceptInviteRequest> = /*@__PURE__*/
-  messageDesc(file_api, 20);
+  messageDesc(file_api, 21);
 
 /**
  * What an application sends.
@@ -872,7 +907,7 @@ export type Content = Message$1<"chatsdk.v1.Content"> & {
  * Use `create(ContentSchema)` to create a new message.
  */
 export const ContentSchema: GenMessage<Content> = /*@__PURE__*/
-  messageDesc(file_api, 21);
+  messageDesc(file_api, 22);
 
 /**
  * Sends a message.
@@ -900,7 +935,7 @@ export type SendMessageRequest = Message$1<"chatsdk.v1.SendMessageRequest"> & {
  * Use `create(SendMessageRequestSchema)` to create a new message.
  */
 export const SendMessageRequestSchema: GenMessage<SendMessageRequest> = /*@__PURE__*/
-  messageDesc(file_api, 22);
+  messageDesc(file_api, 23);
 
 /**
  * Gives up a message that is not delivered yet.
@@ -928,7 +963,7 @@ export type CancelMessageRequest = Message$1<"chatsdk.v1.CancelMessageRequest"> 
  * Use `create(CancelMessageRequestSchema)` to create a new message.
  */
 export const CancelMessageRequestSchema: GenMessage<CancelMessageRequest> = /*@__PURE__*/
-  messageDesc(file_api, 23);
+  messageDesc(file_api, 24);
 
 /**
  * Marks everything up to a message of the peer as read.
@@ -963,7 +998,7 @@ export type MarkReadRequest = Message$1<"chatsdk.v1.MarkReadRequest"> & {
  * Use `create(MarkReadRequestSchema)` to create a new message.
  */
 export const MarkReadRequestSchema: GenMessage<MarkReadRequest> = /*@__PURE__*/
-  messageDesc(file_api, 24);
+  messageDesc(file_api, 25);
 
 /**
  * Deletes a conversation with its keys and messages from this device. The peer is not told.
@@ -984,7 +1019,7 @@ export type DeleteConversationRequest = Message$1<"chatsdk.v1.DeleteConversation
  * Use `create(DeleteConversationRequestSchema)` to create a new message.
  */
 export const DeleteConversationRequestSchema: GenMessage<DeleteConversationRequest> = /*@__PURE__*/
-  messageDesc(file_api, 25);
+  messageDesc(file_api, 26);
 
 /**
  * The number both sides compare to know that nobody sits between them.
@@ -1005,7 +1040,7 @@ export type GetSafetyNumberRequest = Message$1<"chatsdk.v1.GetSafetyNumberReques
  * Use `create(GetSafetyNumberRequestSchema)` to create a new message.
  */
 export const GetSafetyNumberRequestSchema: GenMessage<GetSafetyNumberRequest> = /*@__PURE__*/
-  messageDesc(file_api, 26);
+  messageDesc(file_api, 27);
 
 /**
  * Notes that the safety numbers were compared, or takes it back.
@@ -1033,7 +1068,7 @@ export type SetVerifiedRequest = Message$1<"chatsdk.v1.SetVerifiedRequest"> & {
  * Use `create(SetVerifiedRequestSchema)` to create a new message.
  */
 export const SetVerifiedRequestSchema: GenMessage<SetVerifiedRequest> = /*@__PURE__*/
-  messageDesc(file_api, 27);
+  messageDesc(file_api, 28);
 
 /**
  * Asks the peer for new keys after ours were lost.
@@ -1054,7 +1089,7 @@ export type RepairConversationRequest = Message$1<"chatsdk.v1.RepairConversation
  * Use `create(RepairConversationRequestSchema)` to create a new message.
  */
 export const RepairConversationRequestSchema: GenMessage<RepairConversationRequest> = /*@__PURE__*/
-  messageDesc(file_api, 28);
+  messageDesc(file_api, 29);
 
 /**
  * Agrees to a repair the peer asked for. The contact's verification is taken back.
@@ -1075,7 +1110,7 @@ export type AcceptRepairRequest = Message$1<"chatsdk.v1.AcceptRepairRequest"> & 
  * Use `create(AcceptRepairRequestSchema)` to create a new message.
  */
 export const AcceptRepairRequestSchema: GenMessage<AcceptRepairRequest> = /*@__PURE__*/
-  messageDesc(file_api, 29);
+  messageDesc(file_api, 30);
 
 /**
  * Forgets events the application has dealt with.
@@ -1096,7 +1131,71 @@ export type AcknowledgeEventsRequest = Message$1<"chatsdk.v1.AcknowledgeEventsRe
  * Use `create(AcknowledgeEventsRequestSchema)` to create a new message.
  */
 export const AcknowledgeEventsRequestSchema: GenMessage<AcknowledgeEventsRequest> = /*@__PURE__*/
-  messageDesc(file_api, 30);
+  messageDesc(file_api, 31);
+
+/**
+ * How much may still be published in this epoch.
+ *
+ * @generated from message chatsdk.v1.GetQuotaRequest
+ */
+export type GetQuotaRequest = Message$1<"chatsdk.v1.GetQuotaRequest"> & {
+};
+
+/**
+ * Describes the message chatsdk.v1.GetQuotaRequest.
+ * Use `create(GetQuotaRequestSchema)` to create a new message.
+ */
+export const GetQuotaRequestSchema: GenMessage<GetQuotaRequest> = /*@__PURE__*/
+  messageDesc(file_api, 32);
+
+/**
+ * How much may still be published in this epoch.
+ *
+ * @generated from message chatsdk.v1.Quota
+ */
+export type Quota = Message$1<"chatsdk.v1.Quota"> & {
+  /**
+   * False: there is no limit, and the rest says nothing.
+   *
+   * @generated from field: bool limited = 1;
+   */
+  limited: boolean;
+
+  /**
+   * Publications in an epoch.
+   *
+   * @generated from field: uint32 limit = 2;
+   */
+  limit: number;
+
+  /**
+   * Left for messages. Acknowledgements and repairs stop a little earlier.
+   *
+   * @generated from field: uint32 remaining = 3;
+   */
+  remaining: number;
+
+  /**
+   * When the next epoch begins, Unix time in milliseconds.
+   *
+   * @generated from field: uint64 renews_ms = 4;
+   */
+  renewsMs: bigint;
+
+  /**
+   * Messages, or parts of large ones, that no node has been offered yet.
+   *
+   * @generated from field: uint32 waiting = 5;
+   */
+  waiting: number;
+};
+
+/**
+ * Describes the message chatsdk.v1.Quota.
+ * Use `create(QuotaSchema)` to create a new message.
+ */
+export const QuotaSchema: GenMessage<Quota> = /*@__PURE__*/
+  messageDesc(file_api, 33);
 
 /**
  * Accounts.
@@ -1117,7 +1216,7 @@ export type AccountList = Message$1<"chatsdk.v1.AccountList"> & {
  * Use `create(AccountListSchema)` to create a new message.
  */
 export const AccountListSchema: GenMessage<AccountList> = /*@__PURE__*/
-  messageDesc(file_api, 31);
+  messageDesc(file_api, 34);
 
 /**
  * Invites.
@@ -1138,7 +1237,7 @@ export type InviteList = Message$1<"chatsdk.v1.InviteList"> & {
  * Use `create(InviteListSchema)` to create a new message.
  */
 export const InviteListSchema: GenMessage<InviteList> = /*@__PURE__*/
-  messageDesc(file_api, 32);
+  messageDesc(file_api, 35);
 
 /**
  * Result of AcceptInvite and SendMessage.
@@ -1166,7 +1265,7 @@ export type SentMessage = Message$1<"chatsdk.v1.SentMessage"> & {
  * Use `create(SentMessageSchema)` to create a new message.
  */
 export const SentMessageSchema: GenMessage<SentMessage> = /*@__PURE__*/
-  messageDesc(file_api, 33);
+  messageDesc(file_api, 36);
 
 /**
  * Sixty digits.
@@ -1187,7 +1286,7 @@ export type SafetyNumber = Message$1<"chatsdk.v1.SafetyNumber"> & {
  * Use `create(SafetyNumberSchema)` to create a new message.
  */
 export const SafetyNumberSchema: GenMessage<SafetyNumber> = /*@__PURE__*/
-  messageDesc(file_api, 34);
+  messageDesc(file_api, 37);
 
 /**
  * Nothing to say.
@@ -1202,7 +1301,7 @@ export type Done = Message$1<"chatsdk.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_api, 35);
+  messageDesc(file_api, 38);
 
 /**
  * A failure.
@@ -1237,7 +1336,7 @@ export type Failure = Message$1<"chatsdk.v1.Failure"> & {
  * Use `create(FailureSchema)` to create a new message.
  */
 export const FailureSchema: GenMessage<Failure> = /*@__PURE__*/
-  messageDesc(file_api, 36);
+  messageDesc(file_api, 39);
 
 /**
  * How far a message of ours has come.

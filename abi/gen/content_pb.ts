@@ -6,14 +6,13 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import { file_options } from "./options_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file content.proto.
  */
 export const file_content: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb250ZW50LnByb3RvEhJjaGF0c2RrLmNvbnRlbnQudjEiGgoEVGV4dBISCgR0ZXh0GAEgASgJQgSgtRgBIi8KBVJlcGx5EhIKCm1lc3NhZ2VfaWQYASABKAkSEgoEdGV4dBgCIAEoCUIEoLUYASI2CghSZWFjdGlvbhISCgptZXNzYWdlX2lkGAEgASgJEhYKCHJlYWN0aW9uGAIgASgJQgSgtRgBIiEKC1JlYWRSZWNlaXB0EhIKCm1lc3NhZ2VfaWQYASABKAkilgEKE0F0dGFjaG1lbnRSZWZlcmVuY2USEQoDdXJsGAEgASgJQgSgtRgBEhIKCm1lZGlhX3R5cGUYAiABKAkSDAoEc2l6ZRgDIAEoBBIOCgZkaWdlc3QYBCABKAwSEQoDa2V5GAUgASgMQgSgtRgBEhMKBW5vbmNlGAYgASgMQgSgtRgBEhIKBG5hbWUYByABKAlCBKC1GAFiBnByb3RvMw", [file_options]);
+  fileDesc("Cg1jb250ZW50LnByb3RvEhJjaGF0c2RrLmNvbnRlbnQudjEiGQoEVGV4dBIRCgR0ZXh0GAEgASgJQgOAAQEiLgoFUmVwbHkSEgoKbWVzc2FnZV9pZBgBIAEoCRIRCgR0ZXh0GAIgASgJQgOAAQEiNQoIUmVhY3Rpb24SEgoKbWVzc2FnZV9pZBgBIAEoCRIVCghyZWFjdGlvbhgCIAEoCUIDgAEBIiEKC1JlYWRSZWNlaXB0EhIKCm1lc3NhZ2VfaWQYASABKAkikgEKE0F0dGFjaG1lbnRSZWZlcmVuY2USEAoDdXJsGAEgASgJQgOAAQESEgoKbWVkaWFfdHlwZRgCIAEoCRIMCgRzaXplGAMgASgEEg4KBmRpZ2VzdBgEIAEoDBIQCgNrZXkYBSABKAxCA4ABARISCgVub25jZRgGIAEoDEIDgAEBEhEKBG5hbWUYByABKAlCA4ABAWIGcHJvdG8z");
 
 /**
  * Tag 1. Plain text.

@@ -10,16 +10,15 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { AcceptInviteRequest, AcceptRepairRequest, Account, AccountList, AcknowledgeEventsRequest, CancelMessageRequest, Conversation, CreateAccountRequest, CreateInviteRequest, DeleteAccountRequest, DeleteConversationRequest, DeliveryStatus, Done, Event, Failure, FailureReason, GetSafetyNumberRequest, InspectInviteRequest, Invite, InviteDetails, InviteList, ListAccountsRequest, ListInvitesRequest, MarkReadRequest, Message as Message$1, RepairConversationRequest, RevokeInviteRequest, SafetyNumber, SendMessageRequest, SentMessage, SetVerifiedRequest } from "./api_pb.ts";
+import type { AcceptInviteRequest, AcceptRepairRequest, Account, AccountList, AcknowledgeEventsRequest, CancelMessageRequest, Conversation, CreateAccountRequest, CreateInviteRequest, DeleteAccountRequest, DeleteConversationRequest, DeliveryStatus, Done, Event, Failure, FailureReason, GetQuotaRequest, GetSafetyNumberRequest, InspectInviteRequest, Invite, InviteDetails, InviteList, ListAccountsRequest, ListInvitesRequest, MarkReadRequest, Message as Message$1, Quota, RepairConversationRequest, RevokeInviteRequest, SafetyNumber, SendMessageRequest, SentMessage, SetVerifiedRequest } from "./api_pb.ts";
 import { file_api } from "./api_pb.ts";
-import { file_options } from "./options_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file host.proto.
  */
 export const file_host: GenFile = /*@__PURE__*/
-  fileDesc("Cgpob3N0LnByb3RvEgpjaGF0c2RrLnYxIuQCCgZDb25maWcSEgoKY2x1c3Rlcl9pZBgBIAEoDRITCgtzaGFyZF9jb3VudBgCIAEoDRIQCghhcHBfbmFtZRgDIAEoCRITCgthcHBfdmVyc2lvbhgEIAEoCRIUCgxidWNrZXRfY291bnQYBSABKA0SFQoNbWluaW11bV9zdWl0ZRgGIAEoDRIVCg1tYXhpbXVtX3N1aXRlGAcgASgNEhQKDGFja19kZWxheV9tcxgIIAEoDRIXCg9hY2tfaW50ZXJ2YWxfbXMYCSABKA0SFwoPcmVzZW5kX2FmdGVyX21zGAogASgNEhYKDm1lc3NhZ2VfdHRsX21zGAsgASgEEhQKDGdhcF9kZWxheV9tcxgMIAEoDRIXCg9yZXBhaXJfYXR0ZW1wdHMYDSABKA0SGwoTaGlzdG9yeV9pbnRlcnZhbF9tcxgOIAEoDRIaChJyZXBhaXJfaW50ZXJ2YWxfbXMYECABKAQi2AoKBUlucHV0Eg4KBm5vd19tcxgBIAEoBBIVCgdlbnRyb3B5GAIgASgMQgSgtRgBEiIKBXN0YXJ0GAMgASgLMhEuY2hhdHNkay52MS5TdGFydEgAEjkKEWVudmVsb3BlX3JlY2VpdmVkGAQgASgLMhwuY2hhdHNkay52MS5FbnZlbG9wZVJlY2VpdmVkSAASLwoMaGlzdG9yeV9wYWdlGAUgASgLMhcuY2hhdHNkay52MS5IaXN0b3J5UGFnZUgAEjMKDnB1Ymxpc2hfcmVzdWx0GAYgASgLMhkuY2hhdHNkay52MS5QdWJsaXNoUmVzdWx0SAASIAoEd2FrZRgHIAEoCzIQLmNoYXRzZGsudjEuV2FrZUgAEjsKEmNvbm5lY3Rpb25fY2hhbmdlZBgIIAEoCzIdLmNoYXRzZGsudjEuQ29ubmVjdGlvbkNoYW5nZWRIABI6Cg5jcmVhdGVfYWNjb3VudBgUIAEoCzIgLmNoYXRzZGsudjEuQ3JlYXRlQWNjb3VudFJlcXVlc3RIABI4Cg1saXN0X2FjY291bnRzGBUgASgLMh8uY2hhdHNkay52MS5MaXN0QWNjb3VudHNSZXF1ZXN0SAASOgoOZGVsZXRlX2FjY291bnQYFiABKAsyIC5jaGF0c2RrLnYxLkRlbGV0ZUFjY291bnRSZXF1ZXN0SAASOAoNY3JlYXRlX2ludml0ZRgXIAEoCzIfLmNoYXRzZGsudjEuQ3JlYXRlSW52aXRlUmVxdWVzdEgAEjYKDGxpc3RfaW52aXRlcxgYIAEoCzIeLmNoYXRzZGsudjEuTGlzdEludml0ZXNSZXF1ZXN0SAASOAoNcmV2b2tlX2ludml0ZRgZIAEoCzIfLmNoYXRzZGsudjEuUmV2b2tlSW52aXRlUmVxdWVzdEgAEjoKDmluc3BlY3RfaW52aXRlGBogASgLMiAuY2hhdHNkay52MS5JbnNwZWN0SW52aXRlUmVxdWVzdEgAEjgKDWFjY2VwdF9pbnZpdGUYGyABKAsyHy5jaGF0c2RrLnYxLkFjY2VwdEludml0ZVJlcXVlc3RIABI2CgxzZW5kX21lc3NhZ2UYHCABKAsyHi5jaGF0c2RrLnYxLlNlbmRNZXNzYWdlUmVxdWVzdEgAEjoKDmNhbmNlbF9tZXNzYWdlGB0gASgLMiAuY2hhdHNkay52MS5DYW5jZWxNZXNzYWdlUmVxdWVzdEgAEjAKCW1hcmtfcmVhZBgeIAEoCzIbLmNoYXRzZGsudjEuTWFya1JlYWRSZXF1ZXN0SAASRAoTZGVsZXRlX2NvbnZlcnNhdGlvbhggIAEoCzIlLmNoYXRzZGsudjEuRGVsZXRlQ29udmVyc2F0aW9uUmVxdWVzdEgAEj8KEWdldF9zYWZldHlfbnVtYmVyGCEgASgLMiIuY2hhdHNkay52MS5HZXRTYWZldHlOdW1iZXJSZXF1ZXN0SAASNgoMc2V0X3ZlcmlmaWVkGCIgASgLMh4uY2hhdHNkay52MS5TZXRWZXJpZmllZFJlcXVlc3RIABJEChNyZXBhaXJfY29udmVyc2F0aW9uGCMgASgLMiUuY2hhdHNkay52MS5SZXBhaXJDb252ZXJzYXRpb25SZXF1ZXN0SAASOAoNYWNjZXB0X3JlcGFpchgkIAEoCzIfLmNoYXRzZGsudjEuQWNjZXB0UmVwYWlyUmVxdWVzdEgAEkIKEmFja25vd2xlZGdlX2V2ZW50cxglIAEoCzIkLmNoYXRzZGsudjEuQWNrbm93bGVkZ2VFdmVudHNSZXF1ZXN0SABCBwoFaW5wdXQiHAoFU3RhcnQSEwoLcm9sbGVkX2JhY2sYASABKAgiMgoQRW52ZWxvcGVSZWNlaXZlZBINCgV0b3BpYxgBIAEoCRIPCgdwYXlsb2FkGAIgASgMIm4KC0hpc3RvcnlQYWdlEhAKCHF1ZXJ5X2lkGAEgASgJEi8KCWVudmVsb3BlcxgCIAMoCzIcLmNoYXRzZGsudjEuRW52ZWxvcGVSZWNlaXZlZBIMCgRtb3JlGAMgASgIEg4KBmZhaWxlZBgEIAEoCCI/Cg1QdWJsaXNoUmVzdWx0EhIKCnB1Ymxpc2hfaWQYASABKAkSCgoCb2sYAiABKAgSDgoGcmVhc29uGAMgASgJIgYKBFdha2UiIwoRQ29ubmVjdGlvbkNoYW5nZWQSDgoGb25saW5lGAEgASgIIpgBCgdPdXRjb21lEiMKB2NoYW5nZXMYASADKAsyEi5jaGF0c2RrLnYxLkNoYW5nZRIjCgdlZmZlY3RzGAIgAygLMhIuY2hhdHNkay52MS5FZmZlY3QSIQoGZXZlbnRzGAMgAygLMhEuY2hhdHNkay52MS5FdmVudBIgCgVyZXBseRgEIAEoCzIRLmNoYXRzZGsudjEuUmVwbHkimQMKBVJlcGx5EiYKB2ZhaWx1cmUYASABKAsyEy5jaGF0c2RrLnYxLkZhaWx1cmVIABIgCgRkb25lGAIgASgLMhAuY2hhdHNkay52MS5Eb25lSAASJgoHYWNjb3VudBgDIAEoCzITLmNoYXRzZGsudjEuQWNjb3VudEgAEisKCGFjY291bnRzGAQgASgLMhcuY2hhdHNkay52MS5BY2NvdW50TGlzdEgAEiQKBmludml0ZRgFIAEoCzISLmNoYXRzZGsudjEuSW52aXRlSAASKQoHaW52aXRlcxgGIAEoCzIWLmNoYXRzZGsudjEuSW52aXRlTGlzdEgAEjMKDmludml0ZV9kZXRhaWxzGAcgASgLMhkuY2hhdHNkay52MS5JbnZpdGVEZXRhaWxzSAASLwoMc2VudF9tZXNzYWdlGAggASgLMhcuY2hhdHNkay52MS5TZW50TWVzc2FnZUgAEjEKDXNhZmV0eV9udW1iZXIYCiABKAsyGC5jaGF0c2RrLnYxLlNhZmV0eU51bWJlckgAQgcKBXJlcGx5IqwDCgZDaGFuZ2USIQoDcHV0GAEgASgLMhIuY2hhdHNkay52MS5SZWNvcmRIABIQCgZkZWxldGUYAiABKAlIABIXCg1kZWxldGVfcHJlZml4GAMgASgJSAASKQoIYWRkX3RhZ3MYBCABKAsyFS5jaGF0c2RrLnYxLlRhZ0NoYW5nZUgAEhUKC3JlbW92ZV90YWdzGAUgASgMSAASKgoLcHV0X21lc3NhZ2UYBiABKAsyEy5jaGF0c2RrLnYxLk1lc3NhZ2VIABIuCgpzZXRfc3RhdHVzGAcgASgLMhguY2hhdHNkay52MS5TdGF0dXNDaGFuZ2VIABIrCglwZWVyX3JlYWQYCCABKAsyFi5jaGF0c2RrLnYxLlJlYWRDaGFuZ2VIABIqCghvd25fcmVhZBgJIAEoCzIWLmNoYXRzZGsudjEuUmVhZENoYW5nZUgAEjQKEHB1dF9jb252ZXJzYXRpb24YCiABKAsyGC5jaGF0c2RrLnYxLkNvbnZlcnNhdGlvbkgAEh0KE2RlbGV0ZV9jb252ZXJzYXRpb24YCyABKAlIAEIICgZjaGFuZ2UiJAoGUmVjb3JkEgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDCImCglUYWdDaGFuZ2USCwoDa2V5GAEgASgJEgwKBHRhZ3MYAiABKAwimgEKDFN0YXR1c0NoYW5nZRIXCg9jb252ZXJzYXRpb25faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCRIqCgZzdGF0dXMYAyABKA4yGi5jaGF0c2RrLnYxLkRlbGl2ZXJ5U3RhdHVzEjEKDmZhaWx1cmVfcmVhc29uGAQgASgOMhkuY2hhdHNkay52MS5GYWlsdXJlUmVhc29uIjkKClJlYWRDaGFuZ2USFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEhIKCm1lc3NhZ2VfaWQYAiABKAkiUwoEUmVhZBINCgNnZXQYASABKAlIABISCghmaW5kX3RhZxgCIAEoDEgAEiAKBHNjYW4YAyABKAsyEC5jaGF0c2RrLnYxLlNjYW5IAEIGCgRyZWFkIiUKBFNjYW4SDgoGcHJlZml4GAEgASgJEg0KBWxpbWl0GAIgASgNIs8BCgZFZmZlY3QSJgoHcHVibGlzaBgBIAEoCzITLmNoYXRzZGsudjEuUHVibGlzaEgAEioKCXN1YnNjcmliZRgCIAEoCzIVLmNoYXRzZGsudjEuU3Vic2NyaWJlSAASMQoNcXVlcnlfaGlzdG9yeRgDIAEoCzIYLmNoYXRzZGsudjEuUXVlcnlIaXN0b3J5SAASFAoKd2FrZV9hdF9tcxgEIAEoBEgAEh4KA2xvZxgFIAEoCzIPLmNoYXRzZGsudjEuTG9nSABCCAoGZWZmZWN0ImUKB1B1Ymxpc2gSEgoKcHVibGlzaF9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIPCgdwYXlsb2FkGAMgASgMEiYKCHByaW9yaXR5GAQgASgOMhQuY2hhdHNkay52MS5Qcmlvcml0eSIbCglTdWJzY3JpYmUSDgoGdG9waWNzGAEgAygJIlIKDFF1ZXJ5SGlzdG9yeRIQCghxdWVyeV9pZBgBIAEoCRIOCgZ0b3BpY3MYAiADKAkSEAoIc3RhcnRfbXMYAyABKAQSDgoGZW5kX21zGAQgASgEIjsKA0xvZxIjCgVsZXZlbBgBIAEoDjIULmNoYXRzZGsudjEuTG9nTGV2ZWwSDwoHbWVzc2FnZRgCIAEoCSJ6CgtWYXVsdEhlYWRlchIOCgZmb3JtYXQYASABKA0SLQoKZGVyaXZhdGlvbhgCIAEoCzIZLmNoYXRzZGsudjEuS2V5RGVyaXZhdGlvbhIXCg9zZWFsZWRfZGF0YV9rZXkYAyABKAwSEwoLZGF0YWJhc2VfaWQYBCABKAkixgEKDUtleURlcml2YXRpb24SLgoLdW5wcm90ZWN0ZWQYASABKAsyFy5jaGF0c2RrLnYxLlVucHJvdGVjdGVkSAASJQoHcmF3X2tleRgCIAEoCzISLmNoYXRzZGsudjEuUmF3S2V5SAASKAoIYXJnb24yaWQYAyABKAsyFC5jaGF0c2RrLnYxLkFyZ29uMmlkSAASJgoHa2V5cmluZxgEIAEoCzITLmNoYXRzZGsudjEuS2V5cmluZ0gAQgwKCmRlcml2YXRpb24iDQoLVW5wcm90ZWN0ZWQiCAoGUmF3S2V5IksKCEFyZ29uMmlkEgwKBHNhbHQYASABKAwSEgoKbWVtb3J5X2tpYhgCIAEoDRIOCgZwYXNzZXMYAyABKA0SDQoFbGFuZXMYBCABKA0iKwoHS2V5cmluZxIPCgdzZXJ2aWNlGAEgASgJEg8KB2FjY291bnQYAiABKAkqOAoIUHJpb3JpdHkSCwoHTUVTU0FHRRAAEhMKD0FDS05PV0xFREdFTUVOVBABEgoKBlJFUEFJUhACKikKCExvZ0xldmVsEgkKBURFQlVHEAASCAoESU5GTxABEggKBFdBUk4QAmIGcHJvdG8z", [file_api, file_options]);
+  fileDesc("Cgpob3N0LnByb3RvEgpjaGF0c2RrLnYxIo8DCgZDb25maWcSEgoKY2x1c3Rlcl9pZBgBIAEoDRITCgtzaGFyZF9jb3VudBgCIAEoDRIQCghhcHBfbmFtZRgDIAEoCRITCgthcHBfdmVyc2lvbhgEIAEoCRIUCgxidWNrZXRfY291bnQYBSABKA0SFQoNbWluaW11bV9zdWl0ZRgGIAEoDRIVCg1tYXhpbXVtX3N1aXRlGAcgASgNEhQKDGFja19kZWxheV9tcxgIIAEoDRIXCg9hY2tfaW50ZXJ2YWxfbXMYCSABKA0SFwoPcmVzZW5kX2FmdGVyX21zGAogASgNEhYKDm1lc3NhZ2VfdHRsX21zGAsgASgEEhQKDGdhcF9kZWxheV9tcxgMIAEoDRIXCg9yZXBhaXJfYXR0ZW1wdHMYDSABKA0SGwoTaGlzdG9yeV9pbnRlcnZhbF9tcxgOIAEoDRIaChJyZXBhaXJfaW50ZXJ2YWxfbXMYECABKAQSKQoKcmF0ZV9saW1pdBgRIAEoCzIVLmNoYXRzZGsudjEuUmF0ZUxpbWl0Ij4KCVJhdGVMaW1pdBIVCg1lcG9jaF9zZWNvbmRzGAEgASgNEhoKEm1lc3NhZ2VzX3Blcl9lcG9jaBgCIAEoDSKJCwoFSW5wdXQSDgoGbm93X21zGAEgASgEEhQKB2VudHJvcHkYAiABKAxCA4ABARIiCgVzdGFydBgDIAEoCzIRLmNoYXRzZGsudjEuU3RhcnRIABI5ChFlbnZlbG9wZV9yZWNlaXZlZBgEIAEoCzIcLmNoYXRzZGsudjEuRW52ZWxvcGVSZWNlaXZlZEgAEi8KDGhpc3RvcnlfcGFnZRgFIAEoCzIXLmNoYXRzZGsudjEuSGlzdG9yeVBhZ2VIABIzCg5wdWJsaXNoX3Jlc3VsdBgGIAEoCzIZLmNoYXRzZGsudjEuUHVibGlzaFJlc3VsdEgAEiAKBHdha2UYByABKAsyEC5jaGF0c2RrLnYxLldha2VIABI7ChJjb25uZWN0aW9uX2NoYW5nZWQYCCABKAsyHS5jaGF0c2RrLnYxLkNvbm5lY3Rpb25DaGFuZ2VkSAASOgoOY3JlYXRlX2FjY291bnQYFCABKAsyIC5jaGF0c2RrLnYxLkNyZWF0ZUFjY291bnRSZXF1ZXN0SAASOAoNbGlzdF9hY2NvdW50cxgVIAEoCzIfLmNoYXRzZGsudjEuTGlzdEFjY291bnRzUmVxdWVzdEgAEjoKDmRlbGV0ZV9hY2NvdW50GBYgASgLMiAuY2hhdHNkay52MS5EZWxldGVBY2NvdW50UmVxdWVzdEgAEjgKDWNyZWF0ZV9pbnZpdGUYFyABKAsyHy5jaGF0c2RrLnYxLkNyZWF0ZUludml0ZVJlcXVlc3RIABI2CgxsaXN0X2ludml0ZXMYGCABKAsyHi5jaGF0c2RrLnYxLkxpc3RJbnZpdGVzUmVxdWVzdEgAEjgKDXJldm9rZV9pbnZpdGUYGSABKAsyHy5jaGF0c2RrLnYxLlJldm9rZUludml0ZVJlcXVlc3RIABI6Cg5pbnNwZWN0X2ludml0ZRgaIAEoCzIgLmNoYXRzZGsudjEuSW5zcGVjdEludml0ZVJlcXVlc3RIABI4Cg1hY2NlcHRfaW52aXRlGBsgASgLMh8uY2hhdHNkay52MS5BY2NlcHRJbnZpdGVSZXF1ZXN0SAASNgoMc2VuZF9tZXNzYWdlGBwgASgLMh4uY2hhdHNkay52MS5TZW5kTWVzc2FnZVJlcXVlc3RIABI6Cg5jYW5jZWxfbWVzc2FnZRgdIAEoCzIgLmNoYXRzZGsudjEuQ2FuY2VsTWVzc2FnZVJlcXVlc3RIABIwCgltYXJrX3JlYWQYHiABKAsyGy5jaGF0c2RrLnYxLk1hcmtSZWFkUmVxdWVzdEgAEkQKE2RlbGV0ZV9jb252ZXJzYXRpb24YICABKAsyJS5jaGF0c2RrLnYxLkRlbGV0ZUNvbnZlcnNhdGlvblJlcXVlc3RIABI/ChFnZXRfc2FmZXR5X251bWJlchghIAEoCzIiLmNoYXRzZGsudjEuR2V0U2FmZXR5TnVtYmVyUmVxdWVzdEgAEjYKDHNldF92ZXJpZmllZBgiIAEoCzIeLmNoYXRzZGsudjEuU2V0VmVyaWZpZWRSZXF1ZXN0SAASRAoTcmVwYWlyX2NvbnZlcnNhdGlvbhgjIAEoCzIlLmNoYXRzZGsudjEuUmVwYWlyQ29udmVyc2F0aW9uUmVxdWVzdEgAEjgKDWFjY2VwdF9yZXBhaXIYJCABKAsyHy5jaGF0c2RrLnYxLkFjY2VwdFJlcGFpclJlcXVlc3RIABJCChJhY2tub3dsZWRnZV9ldmVudHMYJSABKAsyJC5jaGF0c2RrLnYxLkFja25vd2xlZGdlRXZlbnRzUmVxdWVzdEgAEjAKCWdldF9xdW90YRgmIAEoCzIbLmNoYXRzZGsudjEuR2V0UXVvdGFSZXF1ZXN0SABCBwoFaW5wdXQiHAoFU3RhcnQSEwoLcm9sbGVkX2JhY2sYASABKAgiMgoQRW52ZWxvcGVSZWNlaXZlZBINCgV0b3BpYxgBIAEoCRIPCgdwYXlsb2FkGAIgASgMIm4KC0hpc3RvcnlQYWdlEhAKCHF1ZXJ5X2lkGAEgASgJEi8KCWVudmVsb3BlcxgCIAMoCzIcLmNoYXRzZGsudjEuRW52ZWxvcGVSZWNlaXZlZBIMCgRtb3JlGAMgASgIEg4KBmZhaWxlZBgEIAEoCCI/Cg1QdWJsaXNoUmVzdWx0EhIKCnB1Ymxpc2hfaWQYASABKAkSCgoCb2sYAiABKAgSDgoGcmVhc29uGAMgASgJIgYKBFdha2UiIwoRQ29ubmVjdGlvbkNoYW5nZWQSDgoGb25saW5lGAEgASgIIpgBCgdPdXRjb21lEiMKB2NoYW5nZXMYASADKAsyEi5jaGF0c2RrLnYxLkNoYW5nZRIjCgdlZmZlY3RzGAIgAygLMhIuY2hhdHNkay52MS5FZmZlY3QSIQoGZXZlbnRzGAMgAygLMhEuY2hhdHNkay52MS5FdmVudBIgCgVyZXBseRgEIAEoCzIRLmNoYXRzZGsudjEuUmVwbHkivQMKBVJlcGx5EiYKB2ZhaWx1cmUYASABKAsyEy5jaGF0c2RrLnYxLkZhaWx1cmVIABIgCgRkb25lGAIgASgLMhAuY2hhdHNkay52MS5Eb25lSAASJgoHYWNjb3VudBgDIAEoCzITLmNoYXRzZGsudjEuQWNjb3VudEgAEisKCGFjY291bnRzGAQgASgLMhcuY2hhdHNkay52MS5BY2NvdW50TGlzdEgAEiQKBmludml0ZRgFIAEoCzISLmNoYXRzZGsudjEuSW52aXRlSAASKQoHaW52aXRlcxgGIAEoCzIWLmNoYXRzZGsudjEuSW52aXRlTGlzdEgAEjMKDmludml0ZV9kZXRhaWxzGAcgASgLMhkuY2hhdHNkay52MS5JbnZpdGVEZXRhaWxzSAASLwoMc2VudF9tZXNzYWdlGAggASgLMhcuY2hhdHNkay52MS5TZW50TWVzc2FnZUgAEjEKDXNhZmV0eV9udW1iZXIYCiABKAsyGC5jaGF0c2RrLnYxLlNhZmV0eU51bWJlckgAEiIKBXF1b3RhGAsgASgLMhEuY2hhdHNkay52MS5RdW90YUgAQgcKBXJlcGx5IqwDCgZDaGFuZ2USIQoDcHV0GAEgASgLMhIuY2hhdHNkay52MS5SZWNvcmRIABIQCgZkZWxldGUYAiABKAlIABIXCg1kZWxldGVfcHJlZml4GAMgASgJSAASKQoIYWRkX3RhZ3MYBCABKAsyFS5jaGF0c2RrLnYxLlRhZ0NoYW5nZUgAEhUKC3JlbW92ZV90YWdzGAUgASgMSAASKgoLcHV0X21lc3NhZ2UYBiABKAsyEy5jaGF0c2RrLnYxLk1lc3NhZ2VIABIuCgpzZXRfc3RhdHVzGAcgASgLMhguY2hhdHNkay52MS5TdGF0dXNDaGFuZ2VIABIrCglwZWVyX3JlYWQYCCABKAsyFi5jaGF0c2RrLnYxLlJlYWRDaGFuZ2VIABIqCghvd25fcmVhZBgJIAEoCzIWLmNoYXRzZGsudjEuUmVhZENoYW5nZUgAEjQKEHB1dF9jb252ZXJzYXRpb24YCiABKAsyGC5jaGF0c2RrLnYxLkNvbnZlcnNhdGlvbkgAEh0KE2RlbGV0ZV9jb252ZXJzYXRpb24YCyABKAlIAEIICgZjaGFuZ2UiJAoGUmVjb3JkEgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDCImCglUYWdDaGFuZ2USCwoDa2V5GAEgASgJEgwKBHRhZ3MYAiABKAwimgEKDFN0YXR1c0NoYW5nZRIXCg9jb252ZXJzYXRpb25faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCRIqCgZzdGF0dXMYAyABKA4yGi5jaGF0c2RrLnYxLkRlbGl2ZXJ5U3RhdHVzEjEKDmZhaWx1cmVfcmVhc29uGAQgASgOMhkuY2hhdHNkay52MS5GYWlsdXJlUmVhc29uIjkKClJlYWRDaGFuZ2USFwoPY29udmVyc2F0aW9uX2lkGAEgASgJEhIKCm1lc3NhZ2VfaWQYAiABKAkiUwoEUmVhZBINCgNnZXQYASABKAlIABISCghmaW5kX3RhZxgCIAEoDEgAEiAKBHNjYW4YAyABKAsyEC5jaGF0c2RrLnYxLlNjYW5IAEIGCgRyZWFkIiUKBFNjYW4SDgoGcHJlZml4GAEgASgJEg0KBWxpbWl0GAIgASgNIs8BCgZFZmZlY3QSJgoHcHVibGlzaBgBIAEoCzITLmNoYXRzZGsudjEuUHVibGlzaEgAEioKCXN1YnNjcmliZRgCIAEoCzIVLmNoYXRzZGsudjEuU3Vic2NyaWJlSAASMQoNcXVlcnlfaGlzdG9yeRgDIAEoCzIYLmNoYXRzZGsudjEuUXVlcnlIaXN0b3J5SAASFAoKd2FrZV9hdF9tcxgEIAEoBEgAEh4KA2xvZxgFIAEoCzIPLmNoYXRzZGsudjEuTG9nSABCCAoGZWZmZWN0IokBCgdQdWJsaXNoEhIKCnB1Ymxpc2hfaWQYASABKAkSDQoFdG9waWMYAiABKAkSDwoHcGF5bG9hZBgDIAEoDBImCghwcmlvcml0eRgEIAEoDjIULmNoYXRzZGsudjEuUHJpb3JpdHkSIgoEc2xvdBgFIAEoCzIULmNoYXRzZGsudjEuUmF0ZVNsb3QiLQoIUmF0ZVNsb3QSDQoFZXBvY2gYASABKAQSEgoKbWVzc2FnZV9pZBgCIAEoDSIbCglTdWJzY3JpYmUSDgoGdG9waWNzGAEgAygJIlIKDFF1ZXJ5SGlzdG9yeRIQCghxdWVyeV9pZBgBIAEoCRIOCgZ0b3BpY3MYAiADKAkSEAoIc3RhcnRfbXMYAyABKAQSDgoGZW5kX21zGAQgASgEIjsKA0xvZxIjCgVsZXZlbBgBIAEoDjIULmNoYXRzZGsudjEuTG9nTGV2ZWwSDwoHbWVzc2FnZRgCIAEoCSJ6CgtWYXVsdEhlYWRlchIOCgZmb3JtYXQYASABKA0SLQoKZGVyaXZhdGlvbhgCIAEoCzIZLmNoYXRzZGsudjEuS2V5RGVyaXZhdGlvbhIXCg9zZWFsZWRfZGF0YV9rZXkYAyABKAwSEwoLZGF0YWJhc2VfaWQYBCABKAkixgEKDUtleURlcml2YXRpb24SLgoLdW5wcm90ZWN0ZWQYASABKAsyFy5jaGF0c2RrLnYxLlVucHJvdGVjdGVkSAASJQoHcmF3X2tleRgCIAEoCzISLmNoYXRzZGsudjEuUmF3S2V5SAASKAoIYXJnb24yaWQYAyABKAsyFC5jaGF0c2RrLnYxLkFyZ29uMmlkSAASJgoHa2V5cmluZxgEIAEoCzITLmNoYXRzZGsudjEuS2V5cmluZ0gAQgwKCmRlcml2YXRpb24iDQoLVW5wcm90ZWN0ZWQiCAoGUmF3S2V5IksKCEFyZ29uMmlkEgwKBHNhbHQYASABKAwSEgoKbWVtb3J5X2tpYhgCIAEoDRIOCgZwYXNzZXMYAyABKA0SDQoFbGFuZXMYBCABKA0iKwoHS2V5cmluZxIPCgdzZXJ2aWNlGAEgASgJEg8KB2FjY291bnQYAiABKAkqOAoIUHJpb3JpdHkSCwoHTUVTU0FHRRAAEhMKD0FDS05PV0xFREdFTUVOVBABEgoKBlJFUEFJUhACKikKCExvZ0xldmVsEgkKBURFQlVHEAASCAoESU5GTxABEggKBFdBUk4QAmIGcHJvdG8z", [file_api]);
 
 /**
  * Settings of a core. Zero values mean the defaults named here.
@@ -131,6 +130,13 @@ export type Config = Message<"chatsdk.v1.Config"> & {
    * @generated from field: uint64 repair_interval_ms = 16;
    */
   repairIntervalMs: bigint;
+
+  /**
+   * Set: publications are limited as a network with RLN demands (docs/spec/11-rate-limit.md). Not set: no limit.
+   *
+   * @generated from field: chatsdk.v1.RateLimit rate_limit = 17;
+   */
+  rateLimit?: RateLimit | undefined;
 };
 
 /**
@@ -139,6 +145,34 @@ export type Config = Message<"chatsdk.v1.Config"> & {
  */
 export const ConfigSchema: GenMessage<Config> = /*@__PURE__*/
   messageDesc(file_host, 0);
+
+/**
+ * How much may be published, as the membership and the network say.
+ *
+ * @generated from message chatsdk.v1.RateLimit
+ */
+export type RateLimit = Message<"chatsdk.v1.RateLimit"> & {
+  /**
+   * Length of an epoch in seconds, 1 to 86,400; default 600.
+   *
+   * @generated from field: uint32 epoch_seconds = 1;
+   */
+  epochSeconds: number;
+
+  /**
+   * Publications in an epoch, 1 to 65,535; default 100.
+   *
+   * @generated from field: uint32 messages_per_epoch = 2;
+   */
+  messagesPerEpoch: number;
+};
+
+/**
+ * Describes the message chatsdk.v1.RateLimit.
+ * Use `create(RateLimitSchema)` to create a new message.
+ */
+export const RateLimitSchema: GenMessage<RateLimit> = /*@__PURE__*/
+  messageDesc(file_host, 1);
 
 /**
  * One input. The same records, input, time and entropy give the same outcome, to the byte.
@@ -349,6 +383,14 @@ export type Input = Message<"chatsdk.v1.Input"> & {
      */
     value: AcknowledgeEventsRequest;
     case: "acknowledgeEvents";
+  } | {
+    /**
+     * See the request.
+     *
+     * @generated from field: chatsdk.v1.GetQuotaRequest get_quota = 38;
+     */
+    value: GetQuotaRequest;
+    case: "getQuota";
   } | { case: undefined; value?: undefined };
 };
 
@@ -357,7 +399,7 @@ export type Input = Message<"chatsdk.v1.Input"> & {
  * Use `create(InputSchema)` to create a new message.
  */
 export const InputSchema: GenMessage<Input> = /*@__PURE__*/
-  messageDesc(file_host, 1);
+  messageDesc(file_host, 2);
 
 /**
  * Storage is open. The outcome subscribes, republishes the outbox, asks for history and replays unacknowledged events.
@@ -378,7 +420,7 @@ export type Start = Message<"chatsdk.v1.Start"> & {
  * Use `create(StartSchema)` to create a new message.
  */
 export const StartSchema: GenMessage<Start> = /*@__PURE__*/
-  messageDesc(file_host, 2);
+  messageDesc(file_host, 3);
 
 /**
  * An envelope arrived from a subscription.
@@ -406,7 +448,7 @@ export type EnvelopeReceived = Message<"chatsdk.v1.EnvelopeReceived"> & {
  * Use `create(EnvelopeReceivedSchema)` to create a new message.
  */
 export const EnvelopeReceivedSchema: GenMessage<EnvelopeReceived> = /*@__PURE__*/
-  messageDesc(file_host, 3);
+  messageDesc(file_host, 4);
 
 /**
  * Part of the answer to a query_history effect.
@@ -448,7 +490,7 @@ export type HistoryPage = Message<"chatsdk.v1.HistoryPage"> & {
  * Use `create(HistoryPageSchema)` to create a new message.
  */
 export const HistoryPageSchema: GenMessage<HistoryPage> = /*@__PURE__*/
-  messageDesc(file_host, 4);
+  messageDesc(file_host, 5);
 
 /**
  * A publish effect ended.
@@ -483,7 +525,7 @@ export type PublishResult = Message<"chatsdk.v1.PublishResult"> & {
  * Use `create(PublishResultSchema)` to create a new message.
  */
 export const PublishResultSchema: GenMessage<PublishResult> = /*@__PURE__*/
-  messageDesc(file_host, 5);
+  messageDesc(file_host, 6);
 
 /**
  * The time named by the last wake effect has come.
@@ -498,7 +540,7 @@ export type Wake = Message<"chatsdk.v1.Wake"> & {
  * Use `create(WakeSchema)` to create a new message.
  */
 export const WakeSchema: GenMessage<Wake> = /*@__PURE__*/
-  messageDesc(file_host, 6);
+  messageDesc(file_host, 7);
 
 /**
  * The transport gained or lost its connection.
@@ -519,7 +561,7 @@ export type ConnectionChanged = Message<"chatsdk.v1.ConnectionChanged"> & {
  * Use `create(ConnectionChangedSchema)` to create a new message.
  */
 export const ConnectionChangedSchema: GenMessage<ConnectionChanged> = /*@__PURE__*/
-  messageDesc(file_host, 7);
+  messageDesc(file_host, 8);
 
 /**
  * What one input led to.
@@ -561,7 +603,7 @@ export type Outcome = Message<"chatsdk.v1.Outcome"> & {
  * Use `create(OutcomeSchema)` to create a new message.
  */
 export const OutcomeSchema: GenMessage<Outcome> = /*@__PURE__*/
-  messageDesc(file_host, 8);
+  messageDesc(file_host, 9);
 
 /**
  * Answer to a call.
@@ -646,6 +688,14 @@ export type Reply = Message<"chatsdk.v1.Reply"> & {
      */
     value: SafetyNumber;
     case: "safetyNumber";
+  } | {
+    /**
+     * Of get_quota.
+     *
+     * @generated from field: chatsdk.v1.Quota quota = 11;
+     */
+    value: Quota;
+    case: "quota";
   } | { case: undefined; value?: undefined };
 };
 
@@ -654,7 +704,7 @@ export type Reply = Message<"chatsdk.v1.Reply"> & {
  * Use `create(ReplySchema)` to create a new message.
  */
 export const ReplySchema: GenMessage<Reply> = /*@__PURE__*/
-  messageDesc(file_host, 9);
+  messageDesc(file_host, 10);
 
 /**
  * A change of the storage. Changes apply in order.
@@ -764,7 +814,7 @@ export type Change = Message<"chatsdk.v1.Change"> & {
  * Use `create(ChangeSchema)` to create a new message.
  */
 export const ChangeSchema: GenMessage<Change> = /*@__PURE__*/
-  messageDesc(file_host, 10);
+  messageDesc(file_host, 11);
 
 /**
  * A record of the secrets store.
@@ -792,7 +842,7 @@ export type Record = Message<"chatsdk.v1.Record"> & {
  * Use `create(RecordSchema)` to create a new message.
  */
 export const RecordSchema: GenMessage<Record> = /*@__PURE__*/
-  messageDesc(file_host, 11);
+  messageDesc(file_host, 12);
 
 /**
  * Tags of a record.
@@ -820,7 +870,7 @@ export type TagChange = Message<"chatsdk.v1.TagChange"> & {
  * Use `create(TagChangeSchema)` to create a new message.
  */
 export const TagChangeSchema: GenMessage<TagChange> = /*@__PURE__*/
-  messageDesc(file_host, 12);
+  messageDesc(file_host, 13);
 
 /**
  * An outgoing message got further.
@@ -862,7 +912,7 @@ export type StatusChange = Message<"chatsdk.v1.StatusChange"> & {
  * Use `create(StatusChangeSchema)` to create a new message.
  */
 export const StatusChangeSchema: GenMessage<StatusChange> = /*@__PURE__*/
-  messageDesc(file_host, 13);
+  messageDesc(file_host, 14);
 
 /**
  * Messages up to one are read.
@@ -890,7 +940,7 @@ export type ReadChange = Message<"chatsdk.v1.ReadChange"> & {
  * Use `create(ReadChangeSchema)` to create a new message.
  */
 export const ReadChangeSchema: GenMessage<ReadChange> = /*@__PURE__*/
-  messageDesc(file_host, 14);
+  messageDesc(file_host, 15);
 
 /**
  * What a step needs to know. The host answers each with the records it finds: none or one, or those of a scan.
@@ -935,7 +985,7 @@ export type Read = Message<"chatsdk.v1.Read"> & {
  * Use `create(ReadSchema)` to create a new message.
  */
 export const ReadSchema: GenMessage<Read> = /*@__PURE__*/
-  messageDesc(file_host, 15);
+  messageDesc(file_host, 16);
 
 /**
  * Records whose key starts with a prefix, in the order of their bytes.
@@ -963,7 +1013,7 @@ export type Scan = Message<"chatsdk.v1.Scan"> & {
  * Use `create(ScanSchema)` to create a new message.
  */
 export const ScanSchema: GenMessage<Scan> = /*@__PURE__*/
-  messageDesc(file_host, 16);
+  messageDesc(file_host, 17);
 
 /**
  * Something the host must do after the commit.
@@ -1024,7 +1074,7 @@ export type Effect = Message<"chatsdk.v1.Effect"> & {
  * Use `create(EffectSchema)` to create a new message.
  */
 export const EffectSchema: GenMessage<Effect> = /*@__PURE__*/
-  messageDesc(file_host, 17);
+  messageDesc(file_host, 18);
 
 /**
  * Publish an envelope. The host feeds a publish_result with the same id.
@@ -1059,6 +1109,14 @@ export type Publish = Message<"chatsdk.v1.Publish"> & {
    * @generated from field: chatsdk.v1.Priority priority = 4;
    */
   priority: Priority;
+
+  /**
+   * With a rate limit: what the proof is made for. Never released twice, in any circumstances: two proofs with one slot reveal the
+   * membership's secret key.
+   *
+   * @generated from field: chatsdk.v1.RateSlot slot = 5;
+   */
+  slot?: RateSlot | undefined;
 };
 
 /**
@@ -1066,7 +1124,35 @@ export type Publish = Message<"chatsdk.v1.Publish"> & {
  * Use `create(PublishSchema)` to create a new message.
  */
 export const PublishSchema: GenMessage<Publish> = /*@__PURE__*/
-  messageDesc(file_host, 18);
+  messageDesc(file_host, 19);
+
+/**
+ * The right to publish once.
+ *
+ * @generated from message chatsdk.v1.RateSlot
+ */
+export type RateSlot = Message<"chatsdk.v1.RateSlot"> & {
+  /**
+   * Unix time in seconds, divided by the length of an epoch.
+   *
+   * @generated from field: uint64 epoch = 1;
+   */
+  epoch: bigint;
+
+  /**
+   * From 0, below the number of messages in an epoch.
+   *
+   * @generated from field: uint32 message_id = 2;
+   */
+  messageId: number;
+};
+
+/**
+ * Describes the message chatsdk.v1.RateSlot.
+ * Use `create(RateSlotSchema)` to create a new message.
+ */
+export const RateSlotSchema: GenMessage<RateSlot> = /*@__PURE__*/
+  messageDesc(file_host, 20);
 
 /**
  * Receive from exactly these topics.
@@ -1087,7 +1173,7 @@ export type Subscribe = Message<"chatsdk.v1.Subscribe"> & {
  * Use `create(SubscribeSchema)` to create a new message.
  */
 export const SubscribeSchema: GenMessage<Subscribe> = /*@__PURE__*/
-  messageDesc(file_host, 19);
+  messageDesc(file_host, 21);
 
 /**
  * Ask a store node for history. The host feeds history_page inputs with the same id; the last has more = false.
@@ -1129,7 +1215,7 @@ export type QueryHistory = Message<"chatsdk.v1.QueryHistory"> & {
  * Use `create(QueryHistorySchema)` to create a new message.
  */
 export const QueryHistorySchema: GenMessage<QueryHistory> = /*@__PURE__*/
-  messageDesc(file_host, 20);
+  messageDesc(file_host, 22);
 
 /**
  * A line for the host's log. Never holds a secret, a plaintext or a key.
@@ -1157,7 +1243,7 @@ export type Log = Message<"chatsdk.v1.Log"> & {
  * Use `create(LogSchema)` to create a new message.
  */
 export const LogSchema: GenMessage<Log> = /*@__PURE__*/
-  messageDesc(file_host, 21);
+  messageDesc(file_host, 23);
 
 /**
  * What the host keeps in clear beside the records, to open them again.
@@ -1199,7 +1285,7 @@ export type VaultHeader = Message<"chatsdk.v1.VaultHeader"> & {
  * Use `create(VaultHeaderSchema)` to create a new message.
  */
 export const VaultHeaderSchema: GenMessage<VaultHeader> = /*@__PURE__*/
-  messageDesc(file_host, 22);
+  messageDesc(file_host, 24);
 
 /**
  * How the key that opens the data key is made.
@@ -1252,7 +1338,7 @@ export type KeyDerivation = Message<"chatsdk.v1.KeyDerivation"> & {
  * Use `create(KeyDerivationSchema)` to create a new message.
  */
 export const KeyDerivationSchema: GenMessage<KeyDerivation> = /*@__PURE__*/
-  messageDesc(file_host, 23);
+  messageDesc(file_host, 25);
 
 /**
  * No key.
@@ -1267,7 +1353,7 @@ export type Unprotected = Message<"chatsdk.v1.Unprotected"> & {
  * Use `create(UnprotectedSchema)` to create a new message.
  */
 export const UnprotectedSchema: GenMessage<Unprotected> = /*@__PURE__*/
-  messageDesc(file_host, 24);
+  messageDesc(file_host, 26);
 
 /**
  * 32 raw bytes from the host.
@@ -1282,7 +1368,7 @@ export type RawKey = Message<"chatsdk.v1.RawKey"> & {
  * Use `create(RawKeySchema)` to create a new message.
  */
 export const RawKeySchema: GenMessage<RawKey> = /*@__PURE__*/
-  messageDesc(file_host, 25);
+  messageDesc(file_host, 27);
 
 /**
  * Argon2id (RFC 9106), version 0x13, 32 bytes of output.
@@ -1324,7 +1410,7 @@ export type Argon2id = Message<"chatsdk.v1.Argon2id"> & {
  * Use `create(Argon2idSchema)` to create a new message.
  */
 export const Argon2idSchema: GenMessage<Argon2id> = /*@__PURE__*/
-  messageDesc(file_host, 26);
+  messageDesc(file_host, 28);
 
 /**
  * A random key kept by the operating system.
@@ -1352,7 +1438,7 @@ export type Keyring = Message<"chatsdk.v1.Keyring"> & {
  * Use `create(KeyringSchema)` to create a new message.
  */
 export const KeyringSchema: GenMessage<Keyring> = /*@__PURE__*/
-  messageDesc(file_host, 27);
+  messageDesc(file_host, 29);
 
 /**
  * Which goes first when the rate is limited.

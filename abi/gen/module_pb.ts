@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file module.proto.
  */
 export const file_module: GenFile = /*@__PURE__*/
-  fileDesc("Cgxtb2R1bGUucHJvdG8SCmNoYXRzZGsudjEiEQoPRGVzY3JpYmVSZXF1ZXN0ImoKEU1vZHVsZURlc2NyaXB0aW9uEhgKEGNvbnRyYWN0X3ZlcnNpb24YASABKA0SFQoNY29udHJhY3RfaGFzaBgCIAEoCRIUCgxjb3JlX3ZlcnNpb24YAyABKAkSDgoGY3J5cHRvGAQgASgJInIKEkNyZWF0ZVZhdWx0UmVxdWVzdBItCgpkZXJpdmF0aW9uGAEgASgLMhkuY2hhdHNkay52MS5LZXlEZXJpdmF0aW9uEhYKCGhvc3Rfa2V5GAIgASgMQgSgtRgBEhUKB2VudHJvcHkYAyABKAxCBKC1GAEiugEKEVJla2V5VmF1bHRSZXF1ZXN0EicKBmhlYWRlchgBIAEoCzIXLmNoYXRzZGsudjEuVmF1bHRIZWFkZXISGgoMb2xkX2hvc3Rfa2V5GAIgASgMQgSgtRgBEi0KCmRlcml2YXRpb24YAyABKAsyGS5jaGF0c2RrLnYxLktleURlcml2YXRpb24SGgoMbmV3X2hvc3Rfa2V5GAQgASgMQgSgtRgBEhUKB2VudHJvcHkYBSABKAxCBKC1GAEidgoPT3BlbkNvcmVSZXF1ZXN0EiIKBmNvbmZpZxgBIAEoCzISLmNoYXRzZGsudjEuQ29uZmlnEicKBmhlYWRlchgCIAEoCzIXLmNoYXRzZGsudjEuVmF1bHRIZWFkZXISFgoIaG9zdF9rZXkYAyABKAxCBKC1GAEiOAoKQ29yZU9wZW5lZBISCgpnZW5lcmF0aW9uGAEgASgEEhYKDnNlYWxzX21lc3NhZ2VzGAIgASgIIkYKClN0ZXBSZXN1bHQSJAoHb3V0Y29tZRgBIAEoCzITLmNoYXRzZGsudjEuT3V0Y29tZRISCgpnZW5lcmF0aW9uGAIgASgEIhUKE0NvbW1pdEZhaWxlZFJlcXVlc3QiMQoKUmVhZEFuc3dlchIjCgdyZWNvcmRzGAEgAygLMhIuY2hhdHNkay52MS5SZWNvcmQiNQoMTWVzc2FnZUJhdGNoEiUKCG1lc3NhZ2VzGAEgAygLMhMuY2hhdHNkay52MS5NZXNzYWdlIkQKEUNvbnZlcnNhdGlvbkJhdGNoEi8KDWNvbnZlcnNhdGlvbnMYASADKAsyGC5jaGF0c2RrLnYxLkNvbnZlcnNhdGlvbjLmBAoKQ29yZU1vZHVsZRJMCghEZXNjcmliZRIbLmNoYXRzZGsudjEuRGVzY3JpYmVSZXF1ZXN0Gh0uY2hhdHNkay52MS5Nb2R1bGVEZXNjcmlwdGlvbiIEmLUYARJMCgtDcmVhdGVWYXVsdBIeLmNoYXRzZGsudjEuQ3JlYXRlVmF1bHRSZXF1ZXN0GhcuY2hhdHNkay52MS5WYXVsdEhlYWRlciIEmLUYAhJKCgpSZWtleVZhdWx0Eh0uY2hhdHNkay52MS5SZWtleVZhdWx0UmVxdWVzdBoXLmNoYXRzZGsudjEuVmF1bHRIZWFkZXIiBJi1GAMSRQoIT3BlbkNvcmUSGy5jaGF0c2RrLnYxLk9wZW5Db3JlUmVxdWVzdBoWLmNoYXRzZGsudjEuQ29yZU9wZW5lZCIEmLUYBBI3CgRTdGVwEhEuY2hhdHNkay52MS5JbnB1dBoWLmNoYXRzZGsudjEuU3RlcFJlc3VsdCIEmLUYBRJHCgxDb21taXRGYWlsZWQSHy5jaGF0c2RrLnYxLkNvbW1pdEZhaWxlZFJlcXVlc3QaEC5jaGF0c2RrLnYxLkRvbmUiBJi1GAYSSAoMT3Blbk1lc3NhZ2VzEhguY2hhdHNkay52MS5NZXNzYWdlQmF0Y2gaGC5jaGF0c2RrLnYxLk1lc3NhZ2VCYXRjaCIEmLUYBxJXChFPcGVuQ29udmVyc2F0aW9ucxIdLmNoYXRzZGsudjEuQ29udmVyc2F0aW9uQmF0Y2gaHS5jaGF0c2RrLnYxLkNvbnZlcnNhdGlvbkJhdGNoIgSYtRgIGgSotRgBMkoKCk1vZHVsZUhvc3QSNgoEUmVhZBIQLmNoYXRzZGsudjEuUmVhZBoWLmNoYXRzZGsudjEuUmVhZEFuc3dlciIEmLUYARoEqLUYAUIEsLUYAWIGcHJvdG8z", [file_api, file_host, file_options]);
+  fileDesc("Cgxtb2R1bGUucHJvdG8SCmNoYXRzZGsudjEiEQoPRGVzY3JpYmVSZXF1ZXN0ImoKEU1vZHVsZURlc2NyaXB0aW9uEhgKEGNvbnRyYWN0X3ZlcnNpb24YASABKA0SFQoNY29udHJhY3RfaGFzaBgCIAEoCRIUCgxjb3JlX3ZlcnNpb24YAyABKAkSDgoGY3J5cHRvGAQgASgJInAKEkNyZWF0ZVZhdWx0UmVxdWVzdBItCgpkZXJpdmF0aW9uGAEgASgLMhkuY2hhdHNkay52MS5LZXlEZXJpdmF0aW9uEhUKCGhvc3Rfa2V5GAIgASgMQgOAAQESFAoHZW50cm9weRgDIAEoDEIDgAEBIrcBChFSZWtleVZhdWx0UmVxdWVzdBInCgZoZWFkZXIYASABKAsyFy5jaGF0c2RrLnYxLlZhdWx0SGVhZGVyEhkKDG9sZF9ob3N0X2tleRgCIAEoDEIDgAEBEi0KCmRlcml2YXRpb24YAyABKAsyGS5jaGF0c2RrLnYxLktleURlcml2YXRpb24SGQoMbmV3X2hvc3Rfa2V5GAQgASgMQgOAAQESFAoHZW50cm9weRgFIAEoDEIDgAEBInUKD09wZW5Db3JlUmVxdWVzdBIiCgZjb25maWcYASABKAsyEi5jaGF0c2RrLnYxLkNvbmZpZxInCgZoZWFkZXIYAiABKAsyFy5jaGF0c2RrLnYxLlZhdWx0SGVhZGVyEhUKCGhvc3Rfa2V5GAMgASgMQgOAAQEiOAoKQ29yZU9wZW5lZBISCgpnZW5lcmF0aW9uGAEgASgEEhYKDnNlYWxzX21lc3NhZ2VzGAIgASgIIkYKClN0ZXBSZXN1bHQSJAoHb3V0Y29tZRgBIAEoCzITLmNoYXRzZGsudjEuT3V0Y29tZRISCgpnZW5lcmF0aW9uGAIgASgEIhUKE0NvbW1pdEZhaWxlZFJlcXVlc3QiMQoKUmVhZEFuc3dlchIjCgdyZWNvcmRzGAEgAygLMhIuY2hhdHNkay52MS5SZWNvcmQiNQoMTWVzc2FnZUJhdGNoEiUKCG1lc3NhZ2VzGAEgAygLMhMuY2hhdHNkay52MS5NZXNzYWdlIkQKEUNvbnZlcnNhdGlvbkJhdGNoEi8KDWNvbnZlcnNhdGlvbnMYASADKAsyGC5jaGF0c2RrLnYxLkNvbnZlcnNhdGlvbjLmBAoKQ29yZU1vZHVsZRJMCghEZXNjcmliZRIbLmNoYXRzZGsudjEuRGVzY3JpYmVSZXF1ZXN0Gh0uY2hhdHNkay52MS5Nb2R1bGVEZXNjcmlwdGlvbiIEmLUYARJMCgtDcmVhdGVWYXVsdBIeLmNoYXRzZGsudjEuQ3JlYXRlVmF1bHRSZXF1ZXN0GhcuY2hhdHNkay52MS5WYXVsdEhlYWRlciIEmLUYAhJKCgpSZWtleVZhdWx0Eh0uY2hhdHNkay52MS5SZWtleVZhdWx0UmVxdWVzdBoXLmNoYXRzZGsudjEuVmF1bHRIZWFkZXIiBJi1GAMSRQoIT3BlbkNvcmUSGy5jaGF0c2RrLnYxLk9wZW5Db3JlUmVxdWVzdBoWLmNoYXRzZGsudjEuQ29yZU9wZW5lZCIEmLUYBBI3CgRTdGVwEhEuY2hhdHNkay52MS5JbnB1dBoWLmNoYXRzZGsudjEuU3RlcFJlc3VsdCIEmLUYBRJHCgxDb21taXRGYWlsZWQSHy5jaGF0c2RrLnYxLkNvbW1pdEZhaWxlZFJlcXVlc3QaEC5jaGF0c2RrLnYxLkRvbmUiBJi1GAYSSAoMT3Blbk1lc3NhZ2VzEhguY2hhdHNkay52MS5NZXNzYWdlQmF0Y2gaGC5jaGF0c2RrLnYxLk1lc3NhZ2VCYXRjaCIEmLUYBxJXChFPcGVuQ29udmVyc2F0aW9ucxIdLmNoYXRzZGsudjEuQ29udmVyc2F0aW9uQmF0Y2gaHS5jaGF0c2RrLnYxLkNvbnZlcnNhdGlvbkJhdGNoIgSYtRgIGgSotRgBMkoKCk1vZHVsZUhvc3QSNgoEUmVhZBIQLmNoYXRzZGsudjEuUmVhZBoWLmNoYXRzZGsudjEuUmVhZEFuc3dlciIEmLUYARoEqLUYAUILsLUYAbi1GICAgCBiBnByb3RvMw", [file_api, file_host, file_options]);
 
 /**
  * Nothing to say.
@@ -337,7 +337,7 @@ export const ConversationBatchSchema: GenMessage<ConversationBatch> = /*@__PURE_
  */
 export const CoreModule: GenService<{
   /**
-   * What this module is. The host refuses a module whose contract differs from its own.
+   * Says what this module is. The host refuses a module whose contract differs from its own.
    *
    * @generated from rpc chatsdk.v1.CoreModule.Describe
    */
@@ -347,7 +347,7 @@ export const CoreModule: GenService<{
     output: typeof ModuleDescriptionSchema;
   },
   /**
-   * The header of a new database.
+   * Makes the header of a new database.
    *
    * @generated from rpc chatsdk.v1.CoreModule.CreateVault
    */
@@ -357,7 +357,7 @@ export const CoreModule: GenService<{
     output: typeof VaultHeaderSchema;
   },
   /**
-   * The same database under another host key. Fails with WRONG_KEY.
+   * Seals the header of a database under another host key. Fails with WRONG_KEY.
    *
    * @generated from rpc chatsdk.v1.CoreModule.RekeyVault
    */
@@ -378,7 +378,7 @@ export const CoreModule: GenService<{
     output: typeof CoreOpenedSchema;
   },
   /**
-   * One step of the machine. Reads the storage. A failed call of the application is a reply in the outcome; a failure of the
+   * Runs one step of the machine. Reads the storage. A failed call of the application is a reply in the outcome; a failure of the
    * step itself (a read that failed, a corrupt record) is a failure here, and the host then calls CommitFailed.
    *
    * @generated from rpc chatsdk.v1.CoreModule.Step
@@ -389,7 +389,7 @@ export const CoreModule: GenService<{
     output: typeof StepResultSchema;
   },
   /**
-   * The outcome of the last step could not be committed, or the step failed: its effects never happened.
+   * Takes the last step back: its outcome could not be committed, or it failed; its effects never happened.
    *
    * @generated from rpc chatsdk.v1.CoreModule.CommitFailed
    */
@@ -409,7 +409,7 @@ export const CoreModule: GenService<{
     output: typeof MessageBatchSchema;
   },
   /**
-   * The same for conversations.
+   * Opens rows of conversations in the same way.
    *
    * @generated from rpc chatsdk.v1.CoreModule.OpenConversations
    */
@@ -428,7 +428,7 @@ export const CoreModule: GenService<{
  */
 export const ModuleHost: GenService<{
   /**
-   * Records of the secrets store. A failure ends the module's call with the same failure.
+   * Returns records of the secrets store. A failure ends the module's call with the same failure.
    *
    * @generated from rpc chatsdk.v1.ModuleHost.Read
    */

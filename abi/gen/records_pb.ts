@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file records.proto.
  */
 export const file_records: GenFile = /*@__PURE__*/
-  fileDesc("Cg1yZWNvcmRzLnByb3RvEhJjaGF0c2RrLnJlY29yZHMudjEibgoNQWNjb3VudFJlY29yZBIVCg1pZGVudGl0eV9zZWVkGAEgASgMEhgKEGRlbGl2ZXJ5X2FkZHJlc3MYAiABKAkSEgoKY3JlYXRlZF9tcxgDIAEoBBIYChBoaXN0b3J5X3VudGlsX21zGAQgASgEIoICCgxQcmVrZXlSZWNvcmQSEgoKYWNjb3VudF9pZBgBIAEoCRIOCgZzZWNyZXQYAiABKAwSDAoEbGluaxgDIAEoCRIPCgdiaW5kaW5nGAQgASgMEhIKCmV4cGlyZXNfbXMYBSABKAQSEAoIcmV1c2FibGUYBiABKAgSFgoOYWNjZXB0ZWRfY291bnQYByABKA0SEAoIYWNjZXB0ZWQYCCABKAwSDwoHcmVwYWlycxgJIAEoCRIOCgZzdWl0ZXMYCiABKA0SEgoKY3JlYXRlZF9tcxgLIAEoBBIWCg5yZXVzZV9yZXBvcnRlZBgMIAEoCBISCgpwdWJsaWNfa2V5GA0gASgMIu0DChJDb252ZXJzYXRpb25SZWNvcmQSEgoKYWNjb3VudF9pZBgBIAEoCRIZChFwZWVyX2lkZW50aXR5X2tleRgCIAEoDBIUCgxwZWVyX2FkZHJlc3MYAyABKAkSEgoKY3JlYXRlZF9tcxgEIAEoBBIVCg1zZXNzaW9uX3N0YXRlGAUgASgNEhAKCHZlcmlmaWVkGAYgASgIEhEKCWluaXRpYXRvchgHIAEoCBINCgVzdWl0ZRgIIAEoDRIsCgdzZXNzaW9uGAkgASgLMhsuY2hhdHNkay5yZWNvcmRzLnYxLlNlc3Npb24SNAoLcmVsaWFiaWxpdHkYCiABKAsyHy5jaGF0c2RrLnJlY29yZHMudjEuUmVsaWFiaWxpdHkSGAoQbGFzdF9hY3Rpdml0eV9tcxgLIAEoBBIQCgh0aW1lcl9tcxgMIAEoBBIcChRwZWVyX3JlY292ZXJ5X3ByZWtleRgNIAEoDBIaChJyZWNvdmVyeV9wcmVrZXlfaWQYDiABKAkSEQoJcmVwYWlyX21zGA8gASgEEhYKDnBlbmRpbmdfcmVwYWlyGBAgASgMEhEKCWxpbmtfaGFzaBgRIAEoDBISCgpzZXNzaW9uX2lkGBIgASgMEhcKD3JlcGFpcl9lbnZlbG9wZRgTIAEoDCLtAwoHU2Vzc2lvbhIXCg9hc3NvY2lhdGVkX2RhdGEYASABKAwSEAoIcm9vdF9rZXkYAiABKAwSFgoOcmF0Y2hldF9zZWNyZXQYAyABKAwSGAoQcGVlcl9yYXRjaGV0X2tleRgEIAEoDBIxCgdzZW5kaW5nGAUgASgLMiAuY2hhdHNkay5yZWNvcmRzLnYxLlNlbmRpbmdDaGFpbhIfChduZXh0X3NlbmRpbmdfaGVhZGVyX2tleRgGIAEoDBIdChVwcmV2aW91c19jaGFpbl9sZW5ndGgYByABKA0SNQoJcmVjZWl2aW5nGAggASgLMiIuY2hhdHNkay5yZWNvcmRzLnYxLlJlY2VpdmluZ0NoYWluEiEKGW5leHRfcmVjZWl2aW5nX2hlYWRlcl9rZXkYCSABKAwSHgoWcmF0Y2hldF9iZWZvcmVfc2VuZGluZxgKIAEoCBIxCgdza2lwcGVkGAsgAygLMiAuY2hhdHNkay5yZWNvcmRzLnYxLlNraXBwZWRDaGFpbhIQCghrZW1fc2VlZBgMIAEoDBIUCgxwZWVyX2tlbV9rZXkYDSABKAwSFwoPcmVzcG9uZGVyX2hlbGxvGA4gASgMEiQKHHBlbmRpbmdfcmVjZWl2aW5nX2hlYWRlcl9rZXkYDyABKAwiQwoMU2VuZGluZ0NoYWluEhEKCWNoYWluX2tleRgBIAEoDBISCgpoZWFkZXJfa2V5GAIgASgMEgwKBG5leHQYAyABKA0iRQoOUmVjZWl2aW5nQ2hhaW4SEQoJY2hhaW5fa2V5GAEgASgMEhIKCmhlYWRlcl9rZXkYAiABKAwSDAoEbmV4dBgDIAEoDSJdCgxTa2lwcGVkQ2hhaW4SEgoKaGVhZGVyX2tleRgBIAEoDBIPCgdudW1iZXJzGAIgAygNEhQKDG1lc3NhZ2Vfa2V5cxgDIAEoDBISCgpza2lwcGVkX21zGAQgASgEIo8DCgtSZWxpYWJpbGl0eRIOCgZpZF9rZXkYASABKAwSDwoHbGFtcG9ydBgCIAEoBBIVCg1uZXh0X3NlcXVlbmNlGAMgASgNEhkKEXBlZXJfYWNrbm93bGVkZ2VkGAQgASgNEhQKDGFja25vd2xlZGdlZBgFIAEoDRIQCghyZWNlaXZlZBgGIAMoDRIVCg1oaWdoZXN0X2tub3duGAcgASgNEg0KBXNob3duGAggASgNEhEKCWFiYW5kb25lZBgJIAMoDRISCgphY2tfZHVlX21zGAogASgEEhMKC2xhc3RfYWNrX21zGAsgASgEEhEKCXJlc2VuZF9tcxgMIAEoBBIUCgxyZXNlbmRfcm91bmQYDSABKA0SDgoGZ2FwX21zGA4gASgEEhEKCWdhcF9yb3VuZBgPIAEoDRIPCgdtaXNzaW5nGBAgAygNEgwKBGxvc3QYESADKA0SEQoJZXhwaXJ5X21zGBIgASgEEhAKCHJldHJ5X21zGBMgASgEEhMKC3NlZ21lbnRzX21zGBQgASgEIuIBCg5PdXRnb2luZ1JlY29yZBIPCgdwYXlsb2FkGAEgASgMEhAKCGVudmVsb3BlGAIgASgMEhIKCm1lc3NhZ2VfaWQYAyABKAkSFgoOZmlyc3Rfc2VxdWVuY2UYBCABKA0SFQoNbGFzdF9zZXF1ZW5jZRgFIAEoDRISCgpleHBpcmVzX21zGAYgASgEEgwKBHNlbnQYByABKAgSFAoMbGFzdF9zZW50X21zGAggASgEEhAKCGZhaWx1cmVzGAkgASgNEg8KB2xhbXBvcnQYCiABKAQSDwoHcmVwYWlycxgLIAEoDSIuCgpIZWxkUmVjb3JkEg8KB3BheWxvYWQYASABKAwSDwoHbGFtcG9ydBgCIAEoBCJYCg1TZWdtZW50UmVjb3JkEg8KB3BheWxvYWQYASABKAwSEAoIc2VxdWVuY2UYAiABKA0SDwoHbGFtcG9ydBgDIAEoBBITCgtyZWNlaXZlZF9tcxgEIAEoBCJ2CgtTdGF0ZVJlY29yZBIZChFuZXh0X2V2ZW50X251bWJlchgBIAEoBBIvCgdpbnZpdGVzGAIgAygLMh4uY2hhdHNkay5yZWNvcmRzLnYxLk9wZW5JbnZpdGUSGwoTYWNrbm93bGVkZ2VkX2V2ZW50cxgDIAEoBCIxCgpPcGVuSW52aXRlEhEKCXByZWtleV9pZBgBIAEoCRIQCghoaW50X2tleRgCIAEoDCImChBHZW5lcmF0aW9uUmVjb3JkEhIKCmdlbmVyYXRpb24YASABKARiBnByb3RvMw");
+  fileDesc("Cg1yZWNvcmRzLnByb3RvEhJjaGF0c2RrLnJlY29yZHMudjEibgoNQWNjb3VudFJlY29yZBIVCg1pZGVudGl0eV9zZWVkGAEgASgMEhgKEGRlbGl2ZXJ5X2FkZHJlc3MYAiABKAkSEgoKY3JlYXRlZF9tcxgDIAEoBBIYChBoaXN0b3J5X3VudGlsX21zGAQgASgEIoICCgxQcmVrZXlSZWNvcmQSEgoKYWNjb3VudF9pZBgBIAEoCRIOCgZzZWNyZXQYAiABKAwSDAoEbGluaxgDIAEoCRIPCgdiaW5kaW5nGAQgASgMEhIKCmV4cGlyZXNfbXMYBSABKAQSEAoIcmV1c2FibGUYBiABKAgSFgoOYWNjZXB0ZWRfY291bnQYByABKA0SEAoIYWNjZXB0ZWQYCCABKAwSDwoHcmVwYWlycxgJIAEoCRIOCgZzdWl0ZXMYCiABKA0SEgoKY3JlYXRlZF9tcxgLIAEoBBIWCg5yZXVzZV9yZXBvcnRlZBgMIAEoCBISCgpwdWJsaWNfa2V5GA0gASgMIu0DChJDb252ZXJzYXRpb25SZWNvcmQSEgoKYWNjb3VudF9pZBgBIAEoCRIZChFwZWVyX2lkZW50aXR5X2tleRgCIAEoDBIUCgxwZWVyX2FkZHJlc3MYAyABKAkSEgoKY3JlYXRlZF9tcxgEIAEoBBIVCg1zZXNzaW9uX3N0YXRlGAUgASgNEhAKCHZlcmlmaWVkGAYgASgIEhEKCWluaXRpYXRvchgHIAEoCBINCgVzdWl0ZRgIIAEoDRIsCgdzZXNzaW9uGAkgASgLMhsuY2hhdHNkay5yZWNvcmRzLnYxLlNlc3Npb24SNAoLcmVsaWFiaWxpdHkYCiABKAsyHy5jaGF0c2RrLnJlY29yZHMudjEuUmVsaWFiaWxpdHkSGAoQbGFzdF9hY3Rpdml0eV9tcxgLIAEoBBIQCgh0aW1lcl9tcxgMIAEoBBIcChRwZWVyX3JlY292ZXJ5X3ByZWtleRgNIAEoDBIaChJyZWNvdmVyeV9wcmVrZXlfaWQYDiABKAkSEQoJcmVwYWlyX21zGA8gASgEEhYKDnBlbmRpbmdfcmVwYWlyGBAgASgMEhEKCWxpbmtfaGFzaBgRIAEoDBISCgpzZXNzaW9uX2lkGBIgASgMEhcKD3JlcGFpcl9lbnZlbG9wZRgTIAEoDCLtAwoHU2Vzc2lvbhIXCg9hc3NvY2lhdGVkX2RhdGEYASABKAwSEAoIcm9vdF9rZXkYAiABKAwSFgoOcmF0Y2hldF9zZWNyZXQYAyABKAwSGAoQcGVlcl9yYXRjaGV0X2tleRgEIAEoDBIxCgdzZW5kaW5nGAUgASgLMiAuY2hhdHNkay5yZWNvcmRzLnYxLlNlbmRpbmdDaGFpbhIfChduZXh0X3NlbmRpbmdfaGVhZGVyX2tleRgGIAEoDBIdChVwcmV2aW91c19jaGFpbl9sZW5ndGgYByABKA0SNQoJcmVjZWl2aW5nGAggASgLMiIuY2hhdHNkay5yZWNvcmRzLnYxLlJlY2VpdmluZ0NoYWluEiEKGW5leHRfcmVjZWl2aW5nX2hlYWRlcl9rZXkYCSABKAwSHgoWcmF0Y2hldF9iZWZvcmVfc2VuZGluZxgKIAEoCBIxCgdza2lwcGVkGAsgAygLMiAuY2hhdHNkay5yZWNvcmRzLnYxLlNraXBwZWRDaGFpbhIQCghrZW1fc2VlZBgMIAEoDBIUCgxwZWVyX2tlbV9rZXkYDSABKAwSFwoPcmVzcG9uZGVyX2hlbGxvGA4gASgMEiQKHHBlbmRpbmdfcmVjZWl2aW5nX2hlYWRlcl9rZXkYDyABKAwiQwoMU2VuZGluZ0NoYWluEhEKCWNoYWluX2tleRgBIAEoDBISCgpoZWFkZXJfa2V5GAIgASgMEgwKBG5leHQYAyABKA0iRQoOUmVjZWl2aW5nQ2hhaW4SEQoJY2hhaW5fa2V5GAEgASgMEhIKCmhlYWRlcl9rZXkYAiABKAwSDAoEbmV4dBgDIAEoDSJdCgxTa2lwcGVkQ2hhaW4SEgoKaGVhZGVyX2tleRgBIAEoDBIPCgdudW1iZXJzGAIgAygNEhQKDG1lc3NhZ2Vfa2V5cxgDIAEoDBISCgpza2lwcGVkX21zGAQgASgEIqADCgtSZWxpYWJpbGl0eRIOCgZpZF9rZXkYASABKAwSDwoHbGFtcG9ydBgCIAEoBBIVCg1uZXh0X3NlcXVlbmNlGAMgASgNEhkKEXBlZXJfYWNrbm93bGVkZ2VkGAQgASgNEhQKDGFja25vd2xlZGdlZBgFIAEoDRIQCghyZWNlaXZlZBgGIAMoDRIVCg1oaWdoZXN0X2tub3duGAcgASgNEg0KBXNob3duGAggASgNEhEKCWFiYW5kb25lZBgJIAMoDRISCgphY2tfZHVlX21zGAogASgEEhMKC2xhc3RfYWNrX21zGAsgASgEEhEKCXJlc2VuZF9tcxgMIAEoBBIUCgxyZXNlbmRfcm91bmQYDSABKA0SDgoGZ2FwX21zGA4gASgEEhEKCWdhcF9yb3VuZBgPIAEoDRIPCgdtaXNzaW5nGBAgAygNEgwKBGxvc3QYESADKA0SEQoJZXhwaXJ5X21zGBIgASgEEhAKCHJldHJ5X21zGBMgASgEEhMKC3NlZ21lbnRzX21zGBQgASgEEg8KB3dhaXRpbmcYFSABKAgi4gEKDk91dGdvaW5nUmVjb3JkEg8KB3BheWxvYWQYASABKAwSEAoIZW52ZWxvcGUYAiABKAwSEgoKbWVzc2FnZV9pZBgDIAEoCRIWCg5maXJzdF9zZXF1ZW5jZRgEIAEoDRIVCg1sYXN0X3NlcXVlbmNlGAUgASgNEhIKCmV4cGlyZXNfbXMYBiABKAQSDAoEc2VudBgHIAEoCBIUCgxsYXN0X3NlbnRfbXMYCCABKAQSEAoIZmFpbHVyZXMYCSABKA0SDwoHbGFtcG9ydBgKIAEoBBIPCgdyZXBhaXJzGAsgASgNIi4KCkhlbGRSZWNvcmQSDwoHcGF5bG9hZBgBIAEoDBIPCgdsYW1wb3J0GAIgASgEIlgKDVNlZ21lbnRSZWNvcmQSDwoHcGF5bG9hZBgBIAEoDBIQCghzZXF1ZW5jZRgCIAEoDRIPCgdsYW1wb3J0GAMgASgEEhMKC3JlY2VpdmVkX21zGAQgASgEInYKC1N0YXRlUmVjb3JkEhkKEW5leHRfZXZlbnRfbnVtYmVyGAEgASgEEi8KB2ludml0ZXMYAiADKAsyHi5jaGF0c2RrLnJlY29yZHMudjEuT3Blbkludml0ZRIbChNhY2tub3dsZWRnZWRfZXZlbnRzGAMgASgEIjEKCk9wZW5JbnZpdGUSEQoJcHJla2V5X2lkGAEgASgJEhAKCGhpbnRfa2V5GAIgASgMIiYKEEdlbmVyYXRpb25SZWNvcmQSEgoKZ2VuZXJhdGlvbhgBIAEoBCKVAQoKUmF0ZVJlY29yZBIsCgZlcG9jaHMYASADKAsyHC5jaGF0c2RrLnJlY29yZHMudjEuRXBvY2hVc2USFAoMY2xvc2VkX2Vwb2NoGAIgASgEEg8KB3dhaXRpbmcYAyABKA0SDQoFdHVybnMYBCABKA0SDAoEdG9sZBgFIAEoCBIVCg1lcG9jaF9zZWNvbmRzGAYgASgNIlIKCEVwb2NoVXNlEg0KBWVwb2NoGAEgASgEEgwKBHVzZWQYAiABKA0SGAoQYWNrbm93bGVkZ2VtZW50cxgDIAEoDRIPCgdyZXBhaXJzGAQgASgNYgZwcm90bzM");
 
 /**
  * "account/<id>"
@@ -685,6 +685,13 @@ export type Reliability = Message<"chatsdk.records.v1.Reliability"> & {
    * @generated from field: uint64 segments_ms = 20;
    */
   segmentsMs: bigint;
+
+  /**
+   * Messages of ours wait for the next epoch of the rate limit: later ones queue behind them.
+   *
+   * @generated from field: bool waiting = 21;
+   */
+  waiting: boolean;
 };
 
 /**
@@ -938,4 +945,102 @@ export type GenerationRecord = Message<"chatsdk.records.v1.GenerationRecord"> & 
  */
 export const GenerationRecordSchema: GenMessage<GenerationRecord> = /*@__PURE__*/
   messageDesc(file_records, 13);
+
+/**
+ * "rate": what of the rate limit is used. Slots are counted here before anything leaves with them.
+ *
+ * @generated from message chatsdk.records.v1.RateRecord
+ */
+export type RateRecord = Message<"chatsdk.records.v1.RateRecord"> & {
+  /**
+   * Ascending by epoch; the newest 32 that were used.
+   *
+   * @generated from field: repeated chatsdk.records.v1.EpochUse epochs = 1;
+   */
+  epochs: EpochUse[];
+
+  /**
+   * Nothing is published in this epoch and those before, unless it is listed.
+   *
+   * @generated from field: uint64 closed_epoch = 2;
+   */
+  closedEpoch: bigint;
+
+  /**
+   * Conversations whose messages wait.
+   *
+   * @generated from field: uint32 waiting = 3;
+   */
+  waiting: number;
+
+  /**
+   * How many have come to wait since none did: they take turns in this order.
+   *
+   * @generated from field: uint32 turns = 4;
+   */
+  turns: number;
+
+  /**
+   * The application was told that messages wait.
+   *
+   * @generated from field: bool told = 5;
+   */
+  told: boolean;
+
+  /**
+   * Length of the epochs counted here; with another, counting begins anew.
+   *
+   * @generated from field: uint32 epoch_seconds = 6;
+   */
+  epochSeconds: number;
+};
+
+/**
+ * Describes the message chatsdk.records.v1.RateRecord.
+ * Use `create(RateRecordSchema)` to create a new message.
+ */
+export const RateRecordSchema: GenMessage<RateRecord> = /*@__PURE__*/
+  messageDesc(file_records, 14);
+
+/**
+ * Slots used in an epoch.
+ *
+ * @generated from message chatsdk.records.v1.EpochUse
+ */
+export type EpochUse = Message<"chatsdk.records.v1.EpochUse"> & {
+  /**
+   * The epoch.
+   *
+   * @generated from field: uint64 epoch = 1;
+   */
+  epoch: bigint;
+
+  /**
+   * Slots used: the ids below this.
+   *
+   * @generated from field: uint32 used = 2;
+   */
+  used: number;
+
+  /**
+   * Of these, for acknowledgements.
+   *
+   * @generated from field: uint32 acknowledgements = 3;
+   */
+  acknowledgements: number;
+
+  /**
+   * Of these, for repairs.
+   *
+   * @generated from field: uint32 repairs = 4;
+   */
+  repairs: number;
+};
+
+/**
+ * Describes the message chatsdk.records.v1.EpochUse.
+ * Use `create(EpochUseSchema)` to create a new message.
+ */
+export const EpochUseSchema: GenMessage<EpochUse> = /*@__PURE__*/
+  messageDesc(file_records, 15);
 

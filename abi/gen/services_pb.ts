@@ -7,7 +7,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { AcceptInviteRequestSchema, AcceptRepairRequestSchema, AccountListSchema, AccountSchema, AcknowledgeEventsRequestSchema, CancelMessageRequestSchema, CreateAccountRequestSchema, CreateInviteRequestSchema, DeleteAccountRequestSchema, DeleteConversationRequestSchema, DoneSchema, GetSafetyNumberRequestSchema, InspectInviteRequestSchema, InviteDetailsSchema, InviteListSchema, InviteSchema, ListAccountsRequestSchema, ListInvitesRequestSchema, MarkReadRequestSchema, Message as Message$1, RepairConversationRequestSchema, RevokeInviteRequestSchema, SafetyNumberSchema, SendMessageRequestSchema, SentMessageSchema, SetVerifiedRequestSchema } from "./api_pb.ts";
+import type { AcceptInviteRequestSchema, AcceptRepairRequestSchema, AccountListSchema, AccountSchema, AcknowledgeEventsRequestSchema, CancelMessageRequestSchema, CreateAccountRequestSchema, CreateInviteRequestSchema, DeleteAccountRequestSchema, DeleteConversationRequestSchema, DoneSchema, GetQuotaRequestSchema, GetSafetyNumberRequestSchema, InspectInviteRequestSchema, InviteDetailsSchema, InviteListSchema, InviteSchema, ListAccountsRequestSchema, ListInvitesRequestSchema, MarkReadRequestSchema, Message as Message$1, QuotaSchema, RepairConversationRequestSchema, RevokeInviteRequestSchema, SafetyNumberSchema, SendMessageRequestSchema, SentMessageSchema, SetVerifiedRequestSchema } from "./api_pb.ts";
 import { file_api } from "./api_pb.ts";
 import type { Change, ConnectionChanged, EnvelopeReceived, PublishSchema, QueryHistorySchema, ReadSchema, SubscribeSchema, VaultHeader, VaultHeaderSchema } from "./host_pb.ts";
 import { file_host } from "./host_pb.ts";
@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file services.proto.
  */
 export const file_services: GenFile = /*@__PURE__*/
-  fileDesc("Cg5zZXJ2aWNlcy5wcm90bxIKY2hhdHNkay52MSIXChVTdGFydFRyYW5zcG9ydFJlcXVlc3QiFgoUU3RvcFRyYW5zcG9ydFJlcXVlc3QigAEKDlRyYW5zcG9ydEV2ZW50EjAKCGVudmVsb3BlGAEgASgLMhwuY2hhdHNkay52MS5FbnZlbG9wZVJlY2VpdmVkSAASMwoKY29ubmVjdGlvbhgCIAEoCzIdLmNoYXRzZGsudjEuQ29ubmVjdGlvbkNoYW5nZWRIAEIHCgVldmVudCJACg1FbnZlbG9wZUJhdGNoEi8KCWVudmVsb3BlcxgBIAMoCzIcLmNoYXRzZGsudjEuRW52ZWxvcGVSZWNlaXZlZCISChBHZXRIZWFkZXJSZXF1ZXN0IjcKDFN0b3JlZEhlYWRlchInCgZoZWFkZXIYASABKAsyFy5jaGF0c2RrLnYxLlZhdWx0SGVhZGVyIjIKC0NoYW5nZUJhdGNoEiMKB2NoYW5nZXMYASADKAsyEi5jaGF0c2RrLnYxLkNoYW5nZSIuChhMaXN0Q29udmVyc2F0aW9uc1JlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCSIxChZHZXRDb252ZXJzYXRpb25SZXF1ZXN0EhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCSJAChFHZXRNZXNzYWdlUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCSIvCghQb3NpdGlvbhIPCgdsYW1wb3J0GAEgASgEEhIKCm1lc3NhZ2VfaWQYAiABKAkiYwoTTGlzdE1lc3NhZ2VzUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSJAoGYmVmb3JlGAIgASgLMhQuY2hhdHNkay52MS5Qb3NpdGlvbhINCgVsaW1pdBgDIAEoDSItChJDb3VudFVucmVhZFJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJIh0KC1VucmVhZENvdW50Eg4KBnVucmVhZBgBIAEoBCJ6ChVTZWFyY2hNZXNzYWdlc1JlcXVlc3QSEwoFcXVlcnkYASABKAlCBKC1GAESFwoPY29udmVyc2F0aW9uX2lkGAIgASgJEiQKBmJlZm9yZRgDIAEoCzIULmNoYXRzZGsudjEuUG9zaXRpb24SDQoFbGltaXQYBCABKA0iRgoKTWVzc2FnZVJvdxIkCgdtZXNzYWdlGAEgASgLMhMuY2hhdHNkay52MS5NZXNzYWdlEhIKCnJlYWRfYnlfdXMYAiABKAgiMwoLTWVzc2FnZVJvd3MSJAoEcm93cxgBIAMoCzIWLmNoYXRzZGsudjEuTWVzc2FnZVJvdyIVChNDbG9zZVN0b3JhZ2VSZXF1ZXN0IgwKCk5vd1JlcXVlc3QiGgoHSW5zdGFudBIPCgd1bml4X21zGAEgASgEIg0KC0RyYXdSZXF1ZXN0IhsKBFNlZWQSEwoFYnl0ZXMYASABKAxCBKC1GAEy2A0KBENoYXQSZQoNQ3JlYXRlQWNjb3VudBIgLmNoYXRzZGsudjEuQ3JlYXRlQWNjb3VudFJlcXVlc3QaEy5jaGF0c2RrLnYxLkFjY291bnQiHYq1GA5jcmVhdGVfYWNjb3VudJK1GAdhY2NvdW50EmcKDExpc3RBY2NvdW50cxIfLmNoYXRzZGsudjEuTGlzdEFjY291bnRzUmVxdWVzdBoXLmNoYXRzZGsudjEuQWNjb3VudExpc3QiHYq1GA1saXN0X2FjY291bnRzkrUYCGFjY291bnRzEl8KDURlbGV0ZUFjY291bnQSIC5jaGF0c2RrLnYxLkRlbGV0ZUFjY291bnRSZXF1ZXN0GhAuY2hhdHNkay52MS5Eb25lIhqKtRgOZGVsZXRlX2FjY291bnSStRgEZG9uZRJgCgxDcmVhdGVJbnZpdGUSHy5jaGF0c2RrLnYxLkNyZWF0ZUludml0ZVJlcXVlc3QaEi5jaGF0c2RrLnYxLkludml0ZSIbirUYDWNyZWF0ZV9pbnZpdGWStRgGaW52aXRlEmIKC0xpc3RJbnZpdGVzEh4uY2hhdHNkay52MS5MaXN0SW52aXRlc1JlcXVlc3QaFi5jaGF0c2RrLnYxLkludml0ZUxpc3QiG4q1GAxsaXN0X2ludml0ZXOStRgHaW52aXRlcxJcCgxSZXZva2VJbnZpdGUSHy5jaGF0c2RrLnYxLlJldm9rZUludml0ZVJlcXVlc3QaEC5jaGF0c2RrLnYxLkRvbmUiGYq1GA1yZXZva2VfaW52aXRlkrUYBGRvbmUScgoNSW5zcGVjdEludml0ZRIgLmNoYXRzZGsudjEuSW5zcGVjdEludml0ZVJlcXVlc3QaGS5jaGF0c2RrLnYxLkludml0ZURldGFpbHMiJIq1GA5pbnNwZWN0X2ludml0ZZK1GA5pbnZpdGVfZGV0YWlscxJrCgxBY2NlcHRJbnZpdGUSHy5jaGF0c2RrLnYxLkFjY2VwdEludml0ZVJlcXVlc3QaFy5jaGF0c2RrLnYxLlNlbnRNZXNzYWdlIiGKtRgNYWNjZXB0X2ludml0ZZK1GAxzZW50X21lc3NhZ2USaAoLU2VuZE1lc3NhZ2USHi5jaGF0c2RrLnYxLlNlbmRNZXNzYWdlUmVxdWVzdBoXLmNoYXRzZGsudjEuU2VudE1lc3NhZ2UiIIq1GAxzZW5kX21lc3NhZ2WStRgMc2VudF9tZXNzYWdlEl8KDUNhbmNlbE1lc3NhZ2USIC5jaGF0c2RrLnYxLkNhbmNlbE1lc3NhZ2VSZXF1ZXN0GhAuY2hhdHNkay52MS5Eb25lIhqKtRgOY2FuY2VsX21lc3NhZ2WStRgEZG9uZRJQCghNYXJrUmVhZBIbLmNoYXRzZGsudjEuTWFya1JlYWRSZXF1ZXN0GhAuY2hhdHNkay52MS5Eb25lIhWKtRgJbWFya19yZWFkkrUYBGRvbmUSbgoSRGVsZXRlQ29udmVyc2F0aW9uEiUuY2hhdHNkay52MS5EZWxldGVDb252ZXJzYXRpb25SZXF1ZXN0GhAuY2hhdHNkay52MS5Eb25lIh+KtRgTZGVsZXRlX2NvbnZlcnNhdGlvbpK1GARkb25lEncKD0dldFNhZmV0eU51bWJlchIiLmNoYXRzZGsudjEuR2V0U2FmZXR5TnVtYmVyUmVxdWVzdBoYLmNoYXRzZGsudjEuU2FmZXR5TnVtYmVyIiaKtRgRZ2V0X3NhZmV0eV9udW1iZXKStRgNc2FmZXR5X251bWJlchJZCgtTZXRWZXJpZmllZBIeLmNoYXRzZGsudjEuU2V0VmVyaWZpZWRSZXF1ZXN0GhAuY2hhdHNkay52MS5Eb25lIhiKtRgMc2V0X3ZlcmlmaWVkkrUYBGRvbmUSbgoSUmVwYWlyQ29udmVyc2F0aW9uEiUuY2hhdHNkay52MS5SZXBhaXJDb252ZXJzYXRpb25SZXF1ZXN0GhAuY2hhdHNkay52MS5Eb25lIh+KtRgTcmVwYWlyX2NvbnZlcnNhdGlvbpK1GARkb25lElwKDEFjY2VwdFJlcGFpchIfLmNoYXRzZGsudjEuQWNjZXB0UmVwYWlyUmVxdWVzdBoQLmNoYXRzZGsudjEuRG9uZSIZirUYDWFjY2VwdF9yZXBhaXKStRgEZG9uZRJrChFBY2tub3dsZWRnZUV2ZW50cxIkLmNoYXRzZGsudjEuQWNrbm93bGVkZ2VFdmVudHNSZXF1ZXN0GhAuY2hhdHNkay52MS5Eb25lIh6KtRgSYWNrbm93bGVkZ2VfZXZlbnRzkrUYBGRvbmUywAIKCVRyYW5zcG9ydBJICgVTdGFydBIhLmNoYXRzZGsudjEuU3RhcnRUcmFuc3BvcnRSZXF1ZXN0GhouY2hhdHNkay52MS5UcmFuc3BvcnRFdmVudDABEjQKCVN1YnNjcmliZRIVLmNoYXRzZGsudjEuU3Vic2NyaWJlGhAuY2hhdHNkay52MS5Eb25lEjAKB1B1Ymxpc2gSEy5jaGF0c2RrLnYxLlB1Ymxpc2gaEC5jaGF0c2RrLnYxLkRvbmUSRQoMUXVlcnlIaXN0b3J5EhguY2hhdHNkay52MS5RdWVyeUhpc3RvcnkaGS5jaGF0c2RrLnYxLkVudmVsb3BlQmF0Y2gwARI6CgRTdG9wEiAuY2hhdHNkay52MS5TdG9wVHJhbnNwb3J0UmVxdWVzdBoQLmNoYXRzZGsudjEuRG9uZTKFBgoHU3RvcmFnZRJDCglHZXRIZWFkZXISHC5jaGF0c2RrLnYxLkdldEhlYWRlclJlcXVlc3QaGC5jaGF0c2RrLnYxLlN0b3JlZEhlYWRlchI2CglQdXRIZWFkZXISFy5jaGF0c2RrLnYxLlZhdWx0SGVhZGVyGhAuY2hhdHNkay52MS5Eb25lEjAKBFJlYWQSEC5jaGF0c2RrLnYxLlJlYWQaFi5jaGF0c2RrLnYxLlJlYWRBbnN3ZXISMwoGQ29tbWl0EhcuY2hhdHNkay52MS5DaGFuZ2VCYXRjaBoQLmNoYXRzZGsudjEuRG9uZRJYChFMaXN0Q29udmVyc2F0aW9ucxIkLmNoYXRzZGsudjEuTGlzdENvbnZlcnNhdGlvbnNSZXF1ZXN0Gh0uY2hhdHNkay52MS5Db252ZXJzYXRpb25CYXRjaBJUCg9HZXRDb252ZXJzYXRpb24SIi5jaGF0c2RrLnYxLkdldENvbnZlcnNhdGlvblJlcXVlc3QaHS5jaGF0c2RrLnYxLkNvbnZlcnNhdGlvbkJhdGNoEkQKCkdldE1lc3NhZ2USHS5jaGF0c2RrLnYxLkdldE1lc3NhZ2VSZXF1ZXN0GhcuY2hhdHNkay52MS5NZXNzYWdlUm93cxJICgxMaXN0TWVzc2FnZXMSHy5jaGF0c2RrLnYxLkxpc3RNZXNzYWdlc1JlcXVlc3QaFy5jaGF0c2RrLnYxLk1lc3NhZ2VSb3dzEkYKC0NvdW50VW5yZWFkEh4uY2hhdHNkay52MS5Db3VudFVucmVhZFJlcXVlc3QaFy5jaGF0c2RrLnYxLlVucmVhZENvdW50EkwKDlNlYXJjaE1lc3NhZ2VzEiEuY2hhdHNkay52MS5TZWFyY2hNZXNzYWdlc1JlcXVlc3QaFy5jaGF0c2RrLnYxLk1lc3NhZ2VSb3dzEjoKBUNsb3NlEh8uY2hhdHNkay52MS5DbG9zZVN0b3JhZ2VSZXF1ZXN0GhAuY2hhdHNkay52MS5Eb25lGgSotRgBMnAKBUNsb2NrEjIKA05vdxIWLmNoYXRzZGsudjEuTm93UmVxdWVzdBoTLmNoYXRzZGsudjEuSW5zdGFudBIzCgpTbGVlcFVudGlsEhMuY2hhdHNkay52MS5JbnN0YW50GhAuY2hhdHNkay52MS5Eb25lMkIKB0VudHJvcHkSMQoERHJhdxIXLmNoYXRzZGsudjEuRHJhd1JlcXVlc3QaEC5jaGF0c2RrLnYxLlNlZWQaBKi1GAFiBnByb3RvMw", [file_api, file_host, file_module, file_options]);
+  fileDesc("Cg5zZXJ2aWNlcy5wcm90bxIKY2hhdHNkay52MSIXChVTdGFydFRyYW5zcG9ydFJlcXVlc3QiFgoUU3RvcFRyYW5zcG9ydFJlcXVlc3QigAEKDlRyYW5zcG9ydEV2ZW50EjAKCGVudmVsb3BlGAEgASgLMhwuY2hhdHNkay52MS5FbnZlbG9wZVJlY2VpdmVkSAASMwoKY29ubmVjdGlvbhgCIAEoCzIdLmNoYXRzZGsudjEuQ29ubmVjdGlvbkNoYW5nZWRIAEIHCgVldmVudCJACg1FbnZlbG9wZUJhdGNoEi8KCWVudmVsb3BlcxgBIAMoCzIcLmNoYXRzZGsudjEuRW52ZWxvcGVSZWNlaXZlZCISChBHZXRIZWFkZXJSZXF1ZXN0IjcKDFN0b3JlZEhlYWRlchInCgZoZWFkZXIYASABKAsyFy5jaGF0c2RrLnYxLlZhdWx0SGVhZGVyIjIKC0NoYW5nZUJhdGNoEiMKB2NoYW5nZXMYASADKAsyEi5jaGF0c2RrLnYxLkNoYW5nZSIuChhMaXN0Q29udmVyc2F0aW9uc1JlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCSIxChZHZXRDb252ZXJzYXRpb25SZXF1ZXN0EhcKD2NvbnZlcnNhdGlvbl9pZBgBIAEoCSJAChFHZXRNZXNzYWdlUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSEgoKbWVzc2FnZV9pZBgCIAEoCSIvCghQb3NpdGlvbhIPCgdsYW1wb3J0GAEgASgEEhIKCm1lc3NhZ2VfaWQYAiABKAkiYwoTTGlzdE1lc3NhZ2VzUmVxdWVzdBIXCg9jb252ZXJzYXRpb25faWQYASABKAkSJAoGYmVmb3JlGAIgASgLMhQuY2hhdHNkay52MS5Qb3NpdGlvbhINCgVsaW1pdBgDIAEoDSItChJDb3VudFVucmVhZFJlcXVlc3QSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJIh0KC1VucmVhZENvdW50Eg4KBnVucmVhZBgBIAEoBCJ5ChVTZWFyY2hNZXNzYWdlc1JlcXVlc3QSEgoFcXVlcnkYASABKAlCA4ABARIXCg9jb252ZXJzYXRpb25faWQYAiABKAkSJAoGYmVmb3JlGAMgASgLMhQuY2hhdHNkay52MS5Qb3NpdGlvbhINCgVsaW1pdBgEIAEoDSJGCgpNZXNzYWdlUm93EiQKB21lc3NhZ2UYASABKAsyEy5jaGF0c2RrLnYxLk1lc3NhZ2USEgoKcmVhZF9ieV91cxgCIAEoCCIzCgtNZXNzYWdlUm93cxIkCgRyb3dzGAEgAygLMhYuY2hhdHNkay52MS5NZXNzYWdlUm93IhUKE0Nsb3NlU3RvcmFnZVJlcXVlc3QiDAoKTm93UmVxdWVzdCIaCgdJbnN0YW50Eg8KB3VuaXhfbXMYASABKAQiDQoLRHJhd1JlcXVlc3QiGgoEU2VlZBISCgVieXRlcxgBIAEoDEIDgAEBMqwOCgRDaGF0EmUKDUNyZWF0ZUFjY291bnQSIC5jaGF0c2RrLnYxLkNyZWF0ZUFjY291bnRSZXF1ZXN0GhMuY2hhdHNkay52MS5BY2NvdW50Ih2KtRgOY3JlYXRlX2FjY291bnSStRgHYWNjb3VudBJnCgxMaXN0QWNjb3VudHMSHy5jaGF0c2RrLnYxLkxpc3RBY2NvdW50c1JlcXVlc3QaFy5jaGF0c2RrLnYxLkFjY291bnRMaXN0Ih2KtRgNbGlzdF9hY2NvdW50c5K1GAhhY2NvdW50cxJfCg1EZWxldGVBY2NvdW50EiAuY2hhdHNkay52MS5EZWxldGVBY2NvdW50UmVxdWVzdBoQLmNoYXRzZGsudjEuRG9uZSIairUYDmRlbGV0ZV9hY2NvdW50krUYBGRvbmUSYAoMQ3JlYXRlSW52aXRlEh8uY2hhdHNkay52MS5DcmVhdGVJbnZpdGVSZXF1ZXN0GhIuY2hhdHNkay52MS5JbnZpdGUiG4q1GA1jcmVhdGVfaW52aXRlkrUYBmludml0ZRJiCgtMaXN0SW52aXRlcxIeLmNoYXRzZGsudjEuTGlzdEludml0ZXNSZXF1ZXN0GhYuY2hhdHNkay52MS5JbnZpdGVMaXN0IhuKtRgMbGlzdF9pbnZpdGVzkrUYB2ludml0ZXMSXAoMUmV2b2tlSW52aXRlEh8uY2hhdHNkay52MS5SZXZva2VJbnZpdGVSZXF1ZXN0GhAuY2hhdHNkay52MS5Eb25lIhmKtRgNcmV2b2tlX2ludml0ZZK1GARkb25lEnIKDUluc3BlY3RJbnZpdGUSIC5jaGF0c2RrLnYxLkluc3BlY3RJbnZpdGVSZXF1ZXN0GhkuY2hhdHNkay52MS5JbnZpdGVEZXRhaWxzIiSKtRgOaW5zcGVjdF9pbnZpdGWStRgOaW52aXRlX2RldGFpbHMSawoMQWNjZXB0SW52aXRlEh8uY2hhdHNkay52MS5BY2NlcHRJbnZpdGVSZXF1ZXN0GhcuY2hhdHNkay52MS5TZW50TWVzc2FnZSIhirUYDWFjY2VwdF9pbnZpdGWStRgMc2VudF9tZXNzYWdlEmgKC1NlbmRNZXNzYWdlEh4uY2hhdHNkay52MS5TZW5kTWVzc2FnZVJlcXVlc3QaFy5jaGF0c2RrLnYxLlNlbnRNZXNzYWdlIiCKtRgMc2VuZF9tZXNzYWdlkrUYDHNlbnRfbWVzc2FnZRJfCg1DYW5jZWxNZXNzYWdlEiAuY2hhdHNkay52MS5DYW5jZWxNZXNzYWdlUmVxdWVzdBoQLmNoYXRzZGsudjEuRG9uZSIairUYDmNhbmNlbF9tZXNzYWdlkrUYBGRvbmUSUAoITWFya1JlYWQSGy5jaGF0c2RrLnYxLk1hcmtSZWFkUmVxdWVzdBoQLmNoYXRzZGsudjEuRG9uZSIVirUYCW1hcmtfcmVhZJK1GARkb25lEm4KEkRlbGV0ZUNvbnZlcnNhdGlvbhIlLmNoYXRzZGsudjEuRGVsZXRlQ29udmVyc2F0aW9uUmVxdWVzdBoQLmNoYXRzZGsudjEuRG9uZSIfirUYE2RlbGV0ZV9jb252ZXJzYXRpb26StRgEZG9uZRJ3Cg9HZXRTYWZldHlOdW1iZXISIi5jaGF0c2RrLnYxLkdldFNhZmV0eU51bWJlclJlcXVlc3QaGC5jaGF0c2RrLnYxLlNhZmV0eU51bWJlciImirUYEWdldF9zYWZldHlfbnVtYmVykrUYDXNhZmV0eV9udW1iZXISWQoLU2V0VmVyaWZpZWQSHi5jaGF0c2RrLnYxLlNldFZlcmlmaWVkUmVxdWVzdBoQLmNoYXRzZGsudjEuRG9uZSIYirUYDHNldF92ZXJpZmllZJK1GARkb25lEm4KElJlcGFpckNvbnZlcnNhdGlvbhIlLmNoYXRzZGsudjEuUmVwYWlyQ29udmVyc2F0aW9uUmVxdWVzdBoQLmNoYXRzZGsudjEuRG9uZSIfirUYE3JlcGFpcl9jb252ZXJzYXRpb26StRgEZG9uZRJcCgxBY2NlcHRSZXBhaXISHy5jaGF0c2RrLnYxLkFjY2VwdFJlcGFpclJlcXVlc3QaEC5jaGF0c2RrLnYxLkRvbmUiGYq1GA1hY2NlcHRfcmVwYWlykrUYBGRvbmUSUgoIR2V0UXVvdGESGy5jaGF0c2RrLnYxLkdldFF1b3RhUmVxdWVzdBoRLmNoYXRzZGsudjEuUXVvdGEiFoq1GAlnZXRfcXVvdGGStRgFcXVvdGESawoRQWNrbm93bGVkZ2VFdmVudHMSJC5jaGF0c2RrLnYxLkFja25vd2xlZGdlRXZlbnRzUmVxdWVzdBoQLmNoYXRzZGsudjEuRG9uZSIeirUYEmFja25vd2xlZGdlX2V2ZW50c5K1GARkb25lMsACCglUcmFuc3BvcnQSSAoFU3RhcnQSIS5jaGF0c2RrLnYxLlN0YXJ0VHJhbnNwb3J0UmVxdWVzdBoaLmNoYXRzZGsudjEuVHJhbnNwb3J0RXZlbnQwARI0CglTdWJzY3JpYmUSFS5jaGF0c2RrLnYxLlN1YnNjcmliZRoQLmNoYXRzZGsudjEuRG9uZRIwCgdQdWJsaXNoEhMuY2hhdHNkay52MS5QdWJsaXNoGhAuY2hhdHNkay52MS5Eb25lEkUKDFF1ZXJ5SGlzdG9yeRIYLmNoYXRzZGsudjEuUXVlcnlIaXN0b3J5GhkuY2hhdHNkay52MS5FbnZlbG9wZUJhdGNoMAESOgoEU3RvcBIgLmNoYXRzZGsudjEuU3RvcFRyYW5zcG9ydFJlcXVlc3QaEC5jaGF0c2RrLnYxLkRvbmUyhQYKB1N0b3JhZ2USQwoJR2V0SGVhZGVyEhwuY2hhdHNkay52MS5HZXRIZWFkZXJSZXF1ZXN0GhguY2hhdHNkay52MS5TdG9yZWRIZWFkZXISNgoJUHV0SGVhZGVyEhcuY2hhdHNkay52MS5WYXVsdEhlYWRlchoQLmNoYXRzZGsudjEuRG9uZRIwCgRSZWFkEhAuY2hhdHNkay52MS5SZWFkGhYuY2hhdHNkay52MS5SZWFkQW5zd2VyEjMKBkNvbW1pdBIXLmNoYXRzZGsudjEuQ2hhbmdlQmF0Y2gaEC5jaGF0c2RrLnYxLkRvbmUSWAoRTGlzdENvbnZlcnNhdGlvbnMSJC5jaGF0c2RrLnYxLkxpc3RDb252ZXJzYXRpb25zUmVxdWVzdBodLmNoYXRzZGsudjEuQ29udmVyc2F0aW9uQmF0Y2gSVAoPR2V0Q29udmVyc2F0aW9uEiIuY2hhdHNkay52MS5HZXRDb252ZXJzYXRpb25SZXF1ZXN0Gh0uY2hhdHNkay52MS5Db252ZXJzYXRpb25CYXRjaBJECgpHZXRNZXNzYWdlEh0uY2hhdHNkay52MS5HZXRNZXNzYWdlUmVxdWVzdBoXLmNoYXRzZGsudjEuTWVzc2FnZVJvd3MSSAoMTGlzdE1lc3NhZ2VzEh8uY2hhdHNkay52MS5MaXN0TWVzc2FnZXNSZXF1ZXN0GhcuY2hhdHNkay52MS5NZXNzYWdlUm93cxJGCgtDb3VudFVucmVhZBIeLmNoYXRzZGsudjEuQ291bnRVbnJlYWRSZXF1ZXN0GhcuY2hhdHNkay52MS5VbnJlYWRDb3VudBJMCg5TZWFyY2hNZXNzYWdlcxIhLmNoYXRzZGsudjEuU2VhcmNoTWVzc2FnZXNSZXF1ZXN0GhcuY2hhdHNkay52MS5NZXNzYWdlUm93cxI6CgVDbG9zZRIfLmNoYXRzZGsudjEuQ2xvc2VTdG9yYWdlUmVxdWVzdBoQLmNoYXRzZGsudjEuRG9uZRoEqLUYATJwCgVDbG9jaxIyCgNOb3cSFi5jaGF0c2RrLnYxLk5vd1JlcXVlc3QaEy5jaGF0c2RrLnYxLkluc3RhbnQSMwoKU2xlZXBVbnRpbBITLmNoYXRzZGsudjEuSW5zdGFudBoQLmNoYXRzZGsudjEuRG9uZTJCCgdFbnRyb3B5EjEKBERyYXcSFy5jaGF0c2RrLnYxLkRyYXdSZXF1ZXN0GhAuY2hhdHNkay52MS5TZWVkGgSotRgBYgZwcm90bzM", [file_api, file_host, file_module, file_options]);
 
 /**
  * Nothing to say.
@@ -521,7 +521,7 @@ export const SeedSchema: GenMessage<Seed> = /*@__PURE__*/
   messageDesc(file_services, 21);
 
 /**
- * Calls that the core serves: each is one step of the machine, durable when it returns.
+ * The calls that the core serves: each is one step of the machine, durable when it returns.
  *
  * @generated from service chatsdk.v1.Chat
  */
@@ -649,7 +649,7 @@ export const Chat: GenService<{
     output: typeof DoneSchema;
   },
   /**
-   * Sixty digits both sides compare to know that nobody sits between them.
+   * Returns sixty digits both sides compare to know that nobody sits between them.
    *
    * @generated from rpc chatsdk.v1.Chat.GetSafetyNumber
    */
@@ -687,6 +687,16 @@ export const Chat: GenService<{
     methodKind: "unary";
     input: typeof AcceptRepairRequestSchema;
     output: typeof DoneSchema;
+  },
+  /**
+   * S1: how much may still be published in this epoch.
+   *
+   * @generated from rpc chatsdk.v1.Chat.GetQuota
+   */
+  getQuota: {
+    methodKind: "unary";
+    input: typeof GetQuotaRequestSchema;
+    output: typeof QuotaSchema;
   },
   /**
    * Forgets events the application has dealt with.
@@ -739,7 +749,7 @@ export const Transport: GenService<{
     output: typeof DoneSchema;
   },
   /**
-   * All stored messages of the topics in the interval, oldest first, in pages. Fails if no store node answers.
+   * Returns all stored messages of the topics in the interval, oldest first, in pages. Fails if no store node answers.
    *
    * @generated from rpc chatsdk.v1.Transport.QueryHistory
    */
@@ -762,14 +772,14 @@ export const Transport: GenService<{
   serviceDesc(file_services, 1);
 
 /**
- * Storage of one database: the secrets store (records sealed by the core, found by key or by tag) and the message store (typed
+ * The storage of one database: the secrets store (records sealed by the core, found by key or by tag) and the message store (typed
  * rows). It knows nothing of the protocol and never sees a key. Every call after Close fails with CLOSED.
  *
  * @generated from service chatsdk.v1.Storage
  */
 export const Storage: GenService<{
   /**
-   * The header given to PutHeader, if there is one.
+   * Returns the header given to PutHeader, if there is one.
    *
    * @generated from rpc chatsdk.v1.Storage.GetHeader
    */
@@ -789,7 +799,7 @@ export const Storage: GenService<{
     output: typeof DoneSchema;
   },
   /**
-   * Records of the secrets store.
+   * Returns records of the secrets store.
    *
    * @generated from rpc chatsdk.v1.Storage.Read
    */
@@ -810,7 +820,7 @@ export const Storage: GenService<{
     output: typeof DoneSchema;
   },
   /**
-   * The latest activity first.
+   * Returns conversations, the latest activity first.
    *
    * @generated from rpc chatsdk.v1.Storage.ListConversations
    */
@@ -820,7 +830,7 @@ export const Storage: GenService<{
     output: typeof ConversationBatchSchema;
   },
   /**
-   * None or one.
+   * Returns no conversation or one.
    *
    * @generated from rpc chatsdk.v1.Storage.GetConversation
    */
@@ -830,7 +840,7 @@ export const Storage: GenService<{
     output: typeof ConversationBatchSchema;
   },
   /**
-   * None or one.
+   * Returns no message or one.
    *
    * @generated from rpc chatsdk.v1.Storage.GetMessage
    */
@@ -840,7 +850,7 @@ export const Storage: GenService<{
     output: typeof MessageRowsSchema;
   },
   /**
-   * A page of a conversation, newest first by Lamport time, ties by message id. Fails with INVALID_ARGUMENT for a limit out of range.
+   * Returns a page of a conversation, newest first by Lamport time, ties by message id. Fails with INVALID_ARGUMENT for a limit out of range.
    *
    * @generated from rpc chatsdk.v1.Storage.ListMessages
    */
@@ -850,7 +860,7 @@ export const Storage: GenService<{
     output: typeof MessageRowsSchema;
   },
   /**
-   * Incoming messages of domain 0 text, reply and attachment, and of every other domain, that are not marked read.
+   * Counts incoming messages of domain 0 text, reply and attachment, and of every other domain, that are not marked read.
    *
    * @generated from rpc chatsdk.v1.Storage.CountUnread
    */
@@ -860,8 +870,8 @@ export const Storage: GenService<{
     output: typeof UnreadCountSchema;
   },
   /**
-   * Messages whose text has every word of a query, newest first; for databases whose messages are not sealed. Case and Latin accents do
-   * not count, the last word may be a beginning, punctuation separates words and has no other meaning.
+   * Returns messages whose text has every word of a query, newest first; for databases whose messages are not sealed. Case and Latin
+   * accents do not count, the last word may be a beginning, punctuation separates words and has no other meaning.
    *
    * @generated from rpc chatsdk.v1.Storage.SearchMessages
    */
@@ -890,7 +900,7 @@ export const Storage: GenService<{
  */
 export const Clock: GenService<{
   /**
-   * The time.
+   * Returns the time.
    *
    * @generated from rpc chatsdk.v1.Clock.Now
    */
@@ -919,7 +929,7 @@ export const Clock: GenService<{
  */
 export const Entropy: GenService<{
   /**
-   * 32 fresh random bytes at each call.
+   * Returns 32 fresh random bytes, others at each call.
    *
    * @generated from rpc chatsdk.v1.Entropy.Draw
    */

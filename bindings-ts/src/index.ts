@@ -36,6 +36,7 @@ export type {
   FailureReasonName,
   Invite,
   InviteDetails,
+  Quota,
   SessionStateName,
 } from "./client/model.ts";
 export { type ChatOptions, openChat } from "./client/open-chat.ts";
@@ -54,5 +55,17 @@ export type {
   SecretStore,
   Storage,
 } from "./storage/storage.ts";
-export type { HistoryRequest, ReceivedMessage, Transport, TransportListener } from "./transport/transport.ts";
-export { WakuTransport, type WakuTransportOptions } from "./transport/waku-transport.ts";
+export type {
+  HistoryRequest,
+  PublishOptions,
+  RateSlot,
+  ReceivedMessage,
+  Transport,
+  TransportListener,
+} from "./transport/transport.ts";
+export {
+  type ProofRequest,
+  type RateLimitProver,
+  WakuTransport,
+  type WakuTransportOptions,
+} from "./transport/waku-transport.ts";

@@ -1,4 +1,4 @@
-import type { Effect, Outcome, Publish } from "@chatsdk/abi/host_pb";
+import type { Effect, Outcome, Publish, RateSlot } from "@chatsdk/abi/host_pb";
 import type { InputValue, Machine } from "./machine.ts";
 import { seededRandom } from "./random.ts";
 
@@ -23,6 +23,8 @@ export interface Publication {
   publishId: string;
   topic: string;
   payload: Uint8Array;
+  /** With a rate limit. */
+  slot?: RateSlot;
 }
 
 /**
@@ -173,8 +175,8 @@ export class World {
     });
   }
 
-  #publish(machine: Machine, { publishId, topic, payload }: Publish): void {
-    const publication = { atMs: this.nowMs, from: machine.name, publishId, topic, payload };
+  #publish(machine: Machine, { publishId, topic, payload, slot }: Publish): void {
+    const publication = { atMs: this.nowMs, from: machine.name, publishId, topic, payload, ...(slot && { slot }) };
     this.published.push(publication);
     const ok = !this.refuse(publication);
     this.at(1, () => {

@@ -24,6 +24,8 @@ export interface Settings {
   repairAttempts: number;
   historyIntervalMs: number;
   repairIntervalMs: number;
+  /** `undefined`: no limit. */
+  rateLimit: { epochMs: number; messages: number } | undefined;
 }
 
 export const MAX_RESEND_INTERVAL_MS = 6 * HOUR;
@@ -50,6 +52,10 @@ export function settingsOf(config: Config): Settings {
     repairAttempts: config.repairAttempts || 6,
     historyIntervalMs: config.historyIntervalMs || 5 * MINUTE,
     repairIntervalMs: Number(config.repairIntervalMs) || DAY,
+    rateLimit: config.rateLimit && {
+      epochMs: (config.rateLimit.epochSeconds || 600) * 1000,
+      messages: config.rateLimit.messagesPerEpoch || 100,
+    },
   };
   const refuse = (field: string, remedy: string): never => {
     throw new ChatError(ErrorCode.INVALID_ARGUMENT, `config.${field}: ${remedy}`);
@@ -60,6 +66,9 @@ export function settingsOf(config: Config): Settings {
   if (settings.clusterId > 65535) refuse("cluster_id", "give 0 to 65,535");
   if (settings.shardCount > 1024) refuse("shard_count", "give 1 to 1,024");
   if (settings.bucketCount > 65536) refuse("bucket_count", "give 1 to 65,536");
+  const { rateLimit } = settings;
+  if (rateLimit && rateLimit.epochMs > DAY) refuse("rate_limit.epoch_seconds", "give 1 to 86,400");
+  if (rateLimit && rateLimit.messages > 65535) refuse("rate_limit.messages_per_epoch", "give 1 to 65,535");
   if (settings.minimumSuite > settings.maximumSuite || settings.maximumSuite > SUITE_HYBRID) {
     refuse("minimum_suite, maximum_suite", "give suites from 1 to 2, the minimum not above the maximum");
   }

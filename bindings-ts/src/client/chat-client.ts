@@ -19,16 +19,28 @@ import {
   type Conversation,
   type Invite,
   type InviteDetails,
+  type Quota,
   toAccount,
   toConversation,
   toEvent,
   toInvite,
   toInviteDetails,
   toMessage,
+  toQuota,
 } from "./model.ts";
 
 /** The protocol's settings; all have defaults, see `Config` in abi/proto/host.proto. Times in milliseconds. */
-export type ProtocolSettings = Partial<Omit<Config, "$typeName" | "$unknown" | "clusterId" | "shardCount">>;
+export type ProtocolSettings = Partial<
+  Omit<Config, "$typeName" | "$unknown" | "clusterId" | "shardCount" | "rateLimit">
+> & {
+  /** S1: on a network with RLN, what the membership allows; needs a transport with a prover. */
+  rateLimit?: {
+    /** Length of an epoch, 1 to 86,400; default 600. */
+    epochSeconds?: number;
+    /** Publications in an epoch, 1 to 65,535; default 100. */
+    messagesPerEpoch?: number;
+  };
+};
 
 /** What a client is made of. `openChat` fills in the defaults of the platform. */
 export interface ClientParts {
@@ -306,6 +318,13 @@ export class ChatClient implements AsyncDisposable {
   /** Agrees to a repair the peer asked for: ask your user first. The verification is taken back. */
   async acceptRepair(conversationId: string, options?: CallOptions): Promise<void> {
     await this.#call({ case: "acceptRepair", value: { conversationId } }, "done", options);
+  }
+
+  // Rate limit.
+
+  /** S1: what the rate limit leaves in this epoch; `undefined` without one (`protocol.rateLimit`). */
+  async quota(options?: CallOptions): Promise<Quota | undefined> {
+    return toQuota(await this.#call({ case: "getQuota", value: {} }, "quota", options));
   }
 
   // Messages.

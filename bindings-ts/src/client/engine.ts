@@ -247,11 +247,11 @@ export class Engine {
     group.add(tracked);
   }
 
-  async #publish({ publishId, topic, payload }: Publish): Promise<void> {
+  async #publish({ publishId, topic, payload, slot }: Publish): Promise<void> {
     const { transport, logger } = this.#parts;
     let result = { publishId, ok: true, reason: "" };
     try {
-      await transport.publish(topic, payload, { signal: this.#closing.signal });
+      await transport.publish(topic, payload, { signal: this.#closing.signal, ...(slot && { slot }) });
     } catch (error) {
       result = { publishId, ok: false, reason: messageOf(error) };
       logger.debug(`publish: ${result.reason}`);

@@ -7,6 +7,7 @@ import {
   type Invite as InviteData,
   type InviteDetails as InviteDetailsData,
   type Message as MessageData,
+  type Quota as QuotaData,
   SessionState,
 } from "@chatsdk/abi/api_pb";
 import type { MessageRow } from "../storage/storage.ts";
@@ -132,9 +133,23 @@ export type ChatEvent = {
   /** Somebody used a single-use link that was used before. */
   | { type: "inviteReused"; accountId: string; inviteId: string }
   | { type: "sessionStateChanged"; accountId: string; conversationId: string; session: SessionStateName }
+  /** The rate limit holds messages back until `renewsAt`; or (`exhausted` false) all that waited have been published. */
+  | { type: "quotaChanged"; exhausted: boolean; renewsAt: Date }
   /** The transport gained or lost its connection. Number 0: never stored. */
   | { type: "connectionChanged"; online: boolean }
 );
+
+/** What the rate limit leaves in this epoch. */
+export interface Quota {
+  /** Publications in an epoch. */
+  limit: number;
+  /** Left for messages; acknowledgements and repairs use a fifth each at most. */
+  remaining: number;
+  /** When the next epoch begins. */
+  renewsAt: Date;
+  /** Messages, or parts of large ones, that no node has been offered yet. */
+  waiting: number;
+}
 
 const dateOf = (ms: bigint): Date => new Date(Number(ms));
 
@@ -153,6 +168,10 @@ export function toInviteDetails({
   ...details
 }: InviteDetailsData): InviteDetails {
   return { ...details, expiresAt: dateOf(expiresMs) };
+}
+
+export function toQuota({ limited, limit, remaining, renewsMs, waiting }: QuotaData): Quota | undefined {
+  return limited ? { limit, remaining, renewsAt: dateOf(renewsMs), waiting } : undefined;
 }
 
 const sessionStates: Record<SessionState, SessionStateName> = {
@@ -258,6 +277,8 @@ export function toEvent({ eventNumber: number, accountId, conversationId, event 
       return { number, type: event.case, accountId, inviteId: event.value.inviteId };
     case "sessionStateChanged":
       return { number, type: event.case, accountId, conversationId, session: sessionStates[event.value.sessionState] };
+    case "quotaChanged":
+      return { number, type: event.case, exhausted: event.value.exhausted, renewsAt: dateOf(event.value.renewsMs) };
     case undefined:
       return undefined;
   }

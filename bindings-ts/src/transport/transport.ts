@@ -10,8 +10,11 @@ export interface Transport {
   start(listener: TransportListener): Promise<void>;
   /** Receives from exactly these content topics from now on, again after each reconnection, until the next call. */
   subscribe(topics: readonly string[]): Promise<void>;
-  /** Resolves once at least one node took the message; rejects (any Error) otherwise. Each call makes a new timestamp. */
-  publish(topic: string, payload: Uint8Array, options: { signal: AbortSignal }): Promise<void>;
+  /**
+   * Resolves once at least one node took the message; rejects (any Error) otherwise. Each call makes a new timestamp. With a slot (S1: the
+   * client has a rate limit) it goes out with a proof made for that slot, or not at all.
+   */
+  publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<void>;
   /** All stored messages of the topics in [startMs, endMs], oldest first, in pages. Throws if no store node answers. */
   queryHistory(request: HistoryRequest, options: { signal: AbortSignal }): AsyncIterable<ReceivedMessage[]>;
   /** Ends all connections. No listener call after it resolves. */
@@ -22,6 +25,18 @@ export interface TransportListener {
   onMessage(message: ReceivedMessage): void;
   /** True as soon as publish and subscribe work with at least one peer, false when no peer is left. Only on change. */
   onConnection(online: boolean): void;
+}
+
+export interface PublishOptions {
+  signal: AbortSignal;
+  slot?: RateSlot;
+}
+
+/** The right to publish once: `messageId` of an epoch, counted from 0. Never serves two messages. */
+export interface RateSlot {
+  /** Unix time in seconds, divided by the length of an epoch. */
+  epoch: bigint;
+  messageId: number;
 }
 
 export interface ReceivedMessage {

@@ -2,9 +2,17 @@ import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { ChatError } from "@chatsdk/core";
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
 import { enrTree } from "@waku/discovery";
+import { proto_message } from "@waku/proto";
 import { utils } from "@waku/sdk";
 import { backoff, Slots, sleep, withDeadline } from "./deadline.ts";
-import type { HistoryRequest, ReceivedMessage, Transport, TransportListener } from "./transport.ts";
+import type {
+  HistoryRequest,
+  PublishOptions,
+  RateSlot,
+  ReceivedMessage,
+  Transport,
+  TransportListener,
+} from "./transport.ts";
 import { history, messageHash, type TopicGroup } from "./waku-history.ts";
 import { type Connection, createNode, type Discovery, type Libp2p, MAX_PUSH_STREAMS } from "./waku-libp2p.ts";
 import { Identities, WakuPeer } from "./waku-peer.ts";
@@ -41,6 +49,22 @@ export interface WakuTransportOptions {
   /** Pauses between attempts to connect to a node: from `reconnectMinMs` (default 250), doubling, to `reconnectMaxMs` (default 15,000). */
   reconnectMinMs?: number;
   reconnectMaxMs?: number;
+  /** Makes the proofs of a network with RLN. Needed if the client has a rate limit. */
+  prover?: RateLimitProver;
+}
+
+/** Makes the proof that a message is one of the membership's allowed ones (RLN). */
+export interface RateLimitProver {
+  /** An encoded RateLimitProof, as it travels in field 21 of a WakuMessage. */
+  prove(request: ProofRequest): Promise<Uint8Array>;
+}
+
+/** What a proof is made for. */
+export interface ProofRequest extends RateSlot {
+  topic: string;
+  payload: Uint8Array;
+  /** Of the WakuMessage, Unix time in nanoseconds. */
+  timestampNs: bigint;
 }
 
 const DIAL_TIMEOUT_MS = 10_000;
@@ -76,10 +100,12 @@ interface Candidate {
  * seconds after a failed dial, pings every five minutes, and cannot tell a subscription from a connection.
  */
 export class WakuTransport implements Transport {
-  readonly #options: Required<WakuTransportOptions>;
+  readonly #options: Required<Omit<WakuTransportOptions, "prover">> & Pick<WakuTransportOptions, "prover">;
   readonly #candidates = new Map<string, Candidate>();
   readonly #peers = new Set<WakuPeer>();
   readonly #slots: Slots;
+  /** One proof at a time: it keeps a core busy, and the timestamp in it must be fresh when it leaves. */
+  readonly #proving = new Slots(1);
   readonly #stopping = new AbortController();
   readonly #seen = new Set<string>();
   #listener: TransportListener | undefined;
@@ -157,17 +183,41 @@ export class WakuTransport implements Transport {
     await Promise.all([...this.#peers].filter((peer) => peer.isSubscriber).map((peer) => peer.subscribe(this.#topics)));
   }
 
-  async publish(topic: string, payload: Uint8Array, { signal }: { signal: AbortSignal }): Promise<void> {
+  async publish(topic: string, payload: Uint8Array, { signal, slot }: PublishOptions): Promise<void> {
     const pubsubTopic = this.#pubsubTopic(topic);
     const release = await this.#slots.take(signal);
     try {
-      const message: WakuMessage = { payload, contentTopic: topic, timestamp: this.#timestamp() };
+      const message = await this.#message(topic, payload, signal, slot);
       await withDeadline(this.#options.publishTimeoutMs, [signal, this.#stopping.signal], "publish", (either) =>
         this.#push(pubsubTopic, message, either),
       );
     } catch (error) {
       signal.throwIfAborted();
       throw error instanceof ChatError ? error : failed("no node took the message", error, true);
+    } finally {
+      release();
+    }
+  }
+
+  async #message(
+    topic: string,
+    payload: Uint8Array,
+    signal: AbortSignal,
+    slot: RateSlot | undefined,
+  ): Promise<WakuMessage> {
+    if (!slot) return { payload, contentTopic: topic, timestamp: this.#timestamp() };
+    const { prover } = this.#options;
+    if (!prover) throw failed("prover: missing; a client with a rate limit needs one");
+    const release = await this.#proving.take(signal);
+    try {
+      const timestamp = this.#timestamp();
+      const proof = await prover.prove({ ...slot, topic, payload, timestampNs: timestamp });
+      return {
+        payload,
+        contentTopic: topic,
+        timestamp,
+        rateLimitProof: proto_message.RateLimitProof.decode(proof),
+      };
     } finally {
       release();
     }
@@ -424,7 +474,7 @@ function failed(message: string, cause?: unknown, retryable = false): ChatError 
   });
 }
 
-function checkOptions(options: Required<WakuTransportOptions>): void {
+function checkOptions(options: Required<Omit<WakuTransportOptions, "prover">>): void {
   const { clusterId, peers } = options;
   const discovery = discoveryOf(options);
   if (!Number.isInteger(clusterId) || clusterId < 0 || clusterId > 0xffff)
@@ -451,7 +501,9 @@ function checkOptions(options: Required<WakuTransportOptions>): void {
     throw failed("peers: empty, and discovery by DNS is off, so there is no node to begin with");
 }
 
-function discoveryOf({ discovery: { dns, peerExchange } }: Required<WakuTransportOptions>): Discovery {
+function discoveryOf({
+  discovery: { dns, peerExchange },
+}: Required<Pick<WakuTransportOptions, "discovery">>): Discovery {
   const publicLists = dns === true ? Object.values(enrTree) : [];
   return { dns: typeof dns === "object" ? dns : publicLists, peerExchange: peerExchange === true };
 }

@@ -84,6 +84,7 @@ export function* deleteConversation(step: Step, conversation: Conversation): Ste
   const { id, record } = conversation;
   if (record.recoveryPrekeyId !== "") yield* forgetPrekey(step, Keys.prekey(record.recoveryPrekeyId));
   if ((record.sessionState as SessionState) === SessionState.REPAIR_SENT) yield* forgetFormerPrekeys(step, id, "");
+  if (conversation.stream.waiting) step.allowance.dequeue();
   if (record.timerMs !== 0n) step.delete(Keys.timer(Number(record.timerMs), id));
   for (const prefix of [Keys.outgoingOf(id), Keys.heldOf(id), Keys.segmentsOf(id)]) step.deletePrefix(prefix);
   step.delete(Keys.conversation(id));

@@ -22,10 +22,11 @@ import {
   subscribeAll,
   loadAccount,
 } from "./accounts.ts";
+import { Allowance } from "./allowance.ts";
 import { Conversation } from "./conversation.ts";
 import { askForAll, History } from "./history.ts";
 import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
-import { cancelMessage, notePublished, publishUnsent, sendContent } from "./outgoing.ts";
+import { cancelMessage, notePublished, publishUnsent, quota, sendContent } from "./outgoing.ts";
 import { takeEnvelope } from "./receiving.ts";
 import { retirePrekeys } from "./prekeys.ts";
 import { Keys, lastPart } from "./records.ts";
@@ -77,8 +78,10 @@ export class Core {
     const newStep = (): Step => new Step(this.#surroundings, Number(input.nowMs), new Entropy(crypto, input.entropy));
     const step = newStep();
     try {
+      step.allowance = yield* Allowance.load(step);
       const reply = yield* this.#serve(step, input);
       yield* this.#history.release(step);
+      yield* step.allowance.settle(step);
       yield* step.nextWake();
       return this.#release(step.outcome(reply, this.#nextGeneration));
     } catch (error) {
@@ -143,19 +146,21 @@ export class Core {
 
 function* start(step: Step, history: History, rolledBack: boolean): Steps<void> {
   yield* replayEvents(step);
+  step.allowance.emptyQueue();
   if (rolledBack) {
     for (const { key, record } of yield* step.scan(ConversationRecordSchema, Keys.conversations)) {
       yield* markLost(step, Conversation.fromRecord(lastPart(key), record));
     }
     yield* retirePrekeys(step);
+    step.allowance.close();
   }
-  yield* online(step, history);
+  yield* online(step, history, true);
   yield* recallTimers(step, history);
   yield* rescheduleMaintenance(step, step.settings.historyIntervalMs);
 }
 
 /** Also after every start: the transport takes subscriptions and messages before it is connected. */
-function* online(step: Step, history: History): Steps<void> {
+function* online(step: Step, history: History, starting = false): Steps<void> {
   yield* subscribeAll(step);
   yield* askForAll(step, history);
   const waiting = new Set<string>();
@@ -164,6 +169,7 @@ function* online(step: Step, history: History): Steps<void> {
   }
   for (const id of waiting) {
     const conversation = yield* Conversation.load(step, id);
+    if (starting) conversation.stream.waiting = false;
     yield* publishUnsent(step, conversation);
     conversation.save(step);
   }
@@ -258,6 +264,8 @@ function* call(step: Step, { case: method, value: request }: Call, history: Hist
     case "acknowledgeEvents":
       yield* acknowledgeEvents(step, request.eventNumber);
       return done;
+    case "getQuota":
+      return answer({ case: "quota", value: yield* quota(step) });
   }
 }
 

@@ -44,6 +44,10 @@ export function* pursueGap(step: Step, conversation: Conversation, askHistory: A
   // Others came to be missed: they get all their rounds. Who cannot supply them says so, hence this ends.
   if (yield* reportMissing(step, conversation, missing)) stream.gapRound = 0;
   yield* showHeld(step, conversation, stream.highestKnown);
+  if (!step.allowance.allows(Priority.REPAIR)) {
+    stream.gapMs = BigInt(step.allowance.renewsMs);
+    return;
+  }
   stream.gapRound++;
   if (stream.gapRound > step.settings.repairAttempts) {
     stream.gapMs = 0n;

@@ -1,5 +1,13 @@
 import { create } from "@bufbuild/protobuf";
-import { type Content, DeliveryStatus, FailureReason, type Message, MessageSchema } from "@chatsdk/abi/api_pb";
+import {
+  type Content,
+  DeliveryStatus,
+  FailureReason,
+  type Message,
+  MessageSchema,
+  type Quota,
+  QuotaSchema,
+} from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { Priority } from "@chatsdk/abi/host_pb";
 import { type OutgoingRecord, OutgoingRecordSchema } from "@chatsdk/abi/records_pb";
@@ -79,7 +87,9 @@ export function sendContent(
       lamport,
     });
     record.envelope = sealEnvelope(step, conversation, sequence, record, sequence === 1 ? wrapFirst : undefined);
-    publishRecord(step, conversation, sequence, record, Priority.MESSAGE);
+    // Not past those that wait.
+    if (stream.waiting) step.put(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence), record);
+    else publishMessage(step, conversation, sequence, record);
   }
   stream.ackDueMs = 0n;
   if (stream.resendMs === 0n) stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
@@ -122,17 +132,32 @@ function sealEnvelope(
   return encodeEnvelope(sealed.hint, sealed.payload);
 }
 
-/** The record is stored in the same commit that releases the envelope: a crash sends the same bytes again, never new ones. */
+/**
+ * The record is stored in the same commit that releases the envelope: a crash sends the same bytes again, never new ones. False if the
+ * rate limit forbids it now.
+ */
 function publishRecord(
   step: Step,
   conversation: Conversation,
   sequence: number,
   record: OutgoingRecord,
   priority: Priority,
-): void {
-  record.lastSentMs = BigInt(step.nowMs);
+): boolean {
+  const id = publishId(conversation, sequence);
+  const released = step.publish(id, conversation.record.peerAddress, record.envelope, priority);
+  if (released) record.lastSentMs = BigInt(step.nowMs);
   step.put(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence), record);
-  step.publish(publishId(conversation, sequence), conversation.record.peerAddress, record.envelope, priority);
+  return released;
+}
+
+/** Beyond the rate limit this and what follows in the conversation wait for the next epoch. */
+function publishMessage(step: Step, conversation: Conversation, sequence: number, record: OutgoingRecord): void {
+  if (!publishRecord(step, conversation, sequence, record, Priority.MESSAGE)) enterQueue(step, conversation);
+}
+
+function enterQueue(step: Step, { stream }: Conversation): void {
+  stream.waiting = true;
+  stream.retryMs = BigInt(step.allowance.enqueue(step.nowMs));
 }
 
 function publishId({ id }: Conversation, sequence: number): string {
@@ -157,7 +182,7 @@ export function* notePublished(step: Step, conversation: Conversation, sequence:
     const delay = Math.min(FIRST_RETRY_MS * 2 ** Math.min(record.failures - 1, 10), MAX_RETRY_MS);
     const retry = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
     const { stream } = conversation;
-    if (stream.retryMs === 0n || stream.retryMs > retry) stream.retryMs = retry;
+    if (!stream.waiting && (stream.retryMs === 0n || stream.retryMs > retry)) stream.retryMs = retry;
     step.put(OutgoingRecordSchema, key, record);
     conversation.save(step);
     return;
@@ -188,11 +213,41 @@ function* changeStatus(
 
 /** Publishes again what no node has taken and none is being offered. */
 export function* publishUnsent(step: Step, conversation: Conversation): Steps<void> {
-  conversation.stream.retryMs = 0n;
+  const { stream } = conversation;
+  stream.retryMs = 0n;
+  leaveQueue(step, conversation);
+  let share = step.allowance.share;
   for (const { sequence, record } of yield* outgoingRecords(step, conversation)) {
     if (record.sent || step.isPublishing(publishId(conversation, sequence))) continue;
-    publishRecord(step, conversation, sequence, record, Priority.MESSAGE);
+    if (share-- === 0) return enterQueue(step, conversation);
+    publishMessage(step, conversation, sequence, record);
+    if (stream.waiting) return;
   }
+}
+
+function leaveQueue(step: Step, { stream }: Conversation): void {
+  if (!stream.waiting) return;
+  stream.waiting = false;
+  step.allowance.dequeue();
+}
+
+/** S1: what the rate limit leaves, and how many messages wait for it. */
+export function* quota(step: Step): Steps<Quota> {
+  const { rateLimit } = step.settings;
+  if (!rateLimit) return create(QuotaSchema);
+  const { remaining, renewsMs } = step.allowance;
+  let waiting = 0;
+  for (const { key, record } of yield* step.scan(OutgoingRecordSchema, Keys.outbox)) {
+    const [, conversationId, sequence] = key.split("/");
+    if (!record.sent && !step.isPublishing(`m/${conversationId}/${Number(sequence)}`)) waiting++;
+  }
+  return create(QuotaSchema, {
+    limited: true,
+    limit: rateLimit.messages,
+    remaining,
+    renewsMs: BigInt(renewsMs),
+    waiting,
+  });
 }
 
 /** Takes in what the peer says of our messages: what arrived is done with, what it lacks is sent again. */
@@ -218,6 +273,7 @@ export function* notePeerReport(step: Step, conversation: Conversation, sds: Sds
     stream.resendRound = 0;
     stream.expiryMs = 0n;
     stream.retryMs = 0n;
+    leaveQueue(step, conversation);
   } else if (progress) {
     stream.resendRound = 0;
     stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
@@ -252,8 +308,9 @@ function* resendAbsent(
   let count = 0;
   for (let sequence = from; sequence <= until && count < RESEND_BATCH; sequence++) {
     if (received.has(sequence)) continue;
+    if (!step.allowance.allows(Priority.REPAIR)) return;
     const record = yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence));
-    if (!record || Number(record.lastSentMs) + inFlightMs(record) > step.nowMs) continue;
+    if (!record || record.lastSentMs === 0n || Number(record.lastSentMs) + inFlightMs(record) > step.nowMs) continue;
     count++;
     record.repairs++;
     if (record.repairs > MAX_REPAIRS) {
@@ -288,8 +345,9 @@ export function* resendUnacknowledged(
     return;
   }
   stream.resendRound++;
-  for (const { sequence, record } of records.slice(0, RESEND_BATCH))
-    publishRecord(step, conversation, sequence, record, Priority.REPAIR);
+  const left = records.filter(({ record }) => record.lastSentMs !== 0n);
+  for (const { sequence, record } of left.slice(0, RESEND_BATCH))
+    if (!publishRecord(step, conversation, sequence, record, Priority.REPAIR)) break;
   if ((stream.resendRound > 1 || unanswered) && conversation.canSend) askForAcknowledgement();
   const delay = Math.min(step.settings.resendAfterMs * 2 ** Math.min(stream.resendRound, 20), MAX_RESEND_INTERVAL_MS);
   stream.resendMs = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
@@ -317,7 +375,8 @@ export function* isSetUpWaiting(step: Step, conversation: Conversation): Steps<b
 }
 
 export function* cancelMessage(step: Step, conversation: Conversation, messageId: string): Steps<void> {
-  for (const { sequence, record } of yield* outgoingRecords(step, conversation)) {
+  const records = yield* outgoingRecords(step, conversation);
+  for (const { sequence, record } of records) {
     if (record.messageId !== messageId) continue;
     if (sequence === 1 && conversation.isUnanswered) {
       throw new ChatError(
@@ -325,6 +384,8 @@ export function* cancelMessage(step: Step, conversation: Conversation, messageId
         "message_id: the first message carries the set-up and cannot be taken back; delete the conversation",
       );
     }
+    if (records.every((other) => other.record.sent || other.record.messageId === messageId))
+      leaveQueue(step, conversation);
     return yield* abandon(step, conversation, record, FailureReason.CANCELLED);
   }
   throw new ChatError(ErrorCode.MESSAGE_NOT_FOUND, "message_id: no message of ours with this id waits for delivery");

@@ -23,6 +23,7 @@ export const Keys = {
   event: (number: bigint) => `event/${ordered(number, 20)}`,
   events: "event/",
   state: "state",
+  rate: "rate",
   generation: "generation",
 } as const;
 

@@ -56,6 +56,7 @@ function* endStreams(step: Step, conversation: Conversation): Steps<void> {
 
 function dropSession(step: Step, conversation: Conversation): void {
   const { record, stream } = conversation;
+  if (stream.waiting) step.allowance.dequeue();
   delete (record as { session?: Session }).session;
   for (const prefix of [
     Keys.outgoingOf(conversation.id),
@@ -124,8 +125,8 @@ const REPAIR_RETRY_MS = 15 * 1000;
 /** A request for repair goes out again until the peer has answered: its user may take days to agree. */
 export function publishRepair(step: Step, conversation: Conversation): void {
   const { record } = conversation;
-  step.publish(`r/${conversation.id}`, record.peerAddress, record.repairEnvelope, Priority.REPAIR);
-  scheduleRepair(step, conversation, REPAIR_RETRY_MS);
+  const released = step.publish(`r/${conversation.id}`, record.peerAddress, record.repairEnvelope, Priority.REPAIR);
+  scheduleRepair(step, conversation, released ? REPAIR_RETRY_MS : step.allowance.renewsMs - step.nowMs);
 }
 
 /** A node took the request, or none did: then it goes out again soon, as it does if nobody ever says. */

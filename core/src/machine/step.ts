@@ -21,7 +21,7 @@ import {
   type Record,
   type Reply,
 } from "@chatsdk/abi/host_pb";
-import { GenerationRecordSchema, type StateRecord, StateRecordSchema } from "@chatsdk/abi/records_pb";
+import { GenerationRecordSchema, RateRecordSchema, type StateRecord, StateRecordSchema } from "@chatsdk/abi/records_pb";
 import { bytesToHex, concatBytes } from "../bytes.ts";
 import { decodeStored, encode } from "../codec.ts";
 import type { Crypto } from "../crypto/crypto.ts";
@@ -29,6 +29,7 @@ import type { Entropy } from "../entropy.ts";
 import { ChatError, Rejected } from "../errors.ts";
 import type { Settings } from "../settings.ts";
 import type { Vault } from "../vault/vault.ts";
+import { Allowance } from "./allowance.ts";
 import { Keys } from "./records.ts";
 
 /** What a read is answered with: none or one record, or those of a scan. Values as stored. */
@@ -62,6 +63,8 @@ export class Step {
   readonly vault: Vault;
   readonly nowMs: number;
   readonly entropy: Entropy;
+  /** What the rate limit leaves to publish; of a whole step, loaded before its first part. */
+  allowance: Allowance;
   readonly #surroundings: Surroundings;
   readonly #parent: Step | undefined;
   /** `null`: deleted. */
@@ -82,6 +85,7 @@ export class Step {
     this.nowMs = nowMs;
     this.entropy = entropy;
     this.#parent = parent;
+    this.allowance = parent?.allowance.copy(nowMs) ?? new Allowance(undefined, create(RateRecordSchema), nowMs);
   }
 
   /** Runs a part whose changes count only if it returns. A `Rejected` or a `ChatError` drops them and is returned as its reason. */
@@ -106,6 +110,7 @@ export class Step {
     this.#effects.push(...child.#effects);
     this.#events.push(...child.#events);
     this.#timersChanged ||= child.#timersChanged;
+    this.allowance.adopt(child.allowance);
   }
 
   // Reading.
@@ -226,8 +231,12 @@ export class Step {
     this.#effects.push(create(EffectSchema, { effect: effect! }));
   }
 
-  publish(publishId: string, topic: string, payload: Uint8Array, priority: Priority): void {
-    this.effect({ case: "publish", value: { publishId, topic, payload, priority } });
+  /** False if the rate limit forbids it in this epoch: nothing happens then. */
+  publish(publishId: string, topic: string, payload: Uint8Array, priority: Priority): boolean {
+    const taken = this.allowance.take(priority);
+    if (!taken) return false;
+    this.effect({ case: "publish", value: { publishId, topic, payload, priority, ...taken } });
+    return true;
   }
 
   /** The host has not told yet how an earlier publication of this id ended. */

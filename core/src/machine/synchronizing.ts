@@ -7,7 +7,10 @@ import { encodeSds, type SdsOptions } from "../reliability/sds.ts";
 import type { Conversation } from "./conversation.ts";
 import type { Step } from "./step.ts";
 
-/** A sync message: no content, but all that SDS says about both streams. Not kept: the next one says more. */
+/**
+ * A sync message: no content, but all that SDS says about both streams. Not kept: the next one says more. Beyond the rate limit an
+ * acknowledgement in the next epoch takes its place.
+ */
 export function sendSync(
   step: Step,
   conversation: Conversation,
@@ -15,6 +18,10 @@ export function sendSync(
   priority: Priority,
 ): void {
   const { stream } = conversation;
+  if (!step.allowance.allows(priority)) {
+    stream.ackDueMs = BigInt(step.allowance.renewsMs);
+    return;
+  }
   const plaintext = pad(encodeSds(conversation.ids(step), stream, step.nowMs, options));
   const sealed = ratchetEncrypt(step.crypto, conversation.session, plaintext, step.entropy);
   step.publish(
