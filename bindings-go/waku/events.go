@@ -1,0 +1,69 @@
+package waku
+
+import (
+	"context"
+	"sync"
+
+	"chatsdk/abi"
+)
+
+// waitingEnvelopes: with so many not yet taken, further pushes wait, and so does the node that pushes them.
+const waitingEnvelopes = 4096
+
+// events are on their way to whoever ranges over Start.
+type events struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	waiting []*abi.TransportEvent
+	ended   bool
+}
+
+func newEvents() *events {
+	e := &events{}
+	e.changed.L = &e.mu
+	return e
+}
+
+// put adds an event; patient: waits while too many wait already.
+func (e *events) put(event *abi.TransportEvent, patient bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for patient && len(e.waiting) >= waitingEnvelopes && !e.ended {
+		e.changed.Wait()
+	}
+	if e.ended {
+		return
+	}
+	e.waiting = append(e.waiting, event)
+	e.changed.Broadcast()
+}
+
+// take waits for the next event; false: there will be none.
+func (e *events) take(ctx context.Context) (*abi.TransportEvent, bool) {
+	defer context.AfterFunc(ctx, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.changed.Broadcast()
+	})()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for len(e.waiting) == 0 && !e.ended && ctx.Err() == nil {
+		e.changed.Wait()
+	}
+	if len(e.waiting) == 0 || e.ended || ctx.Err() != nil {
+		return nil, false
+	}
+	event := e.waiting[0]
+	e.waiting[0] = nil
+	e.waiting = e.waiting[1:]
+	e.changed.Broadcast()
+	return event, true
+}
+
+// end ends it for all: what waits is not reported.
+func (e *events) end() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended, e.waiting = true, nil
+	e.changed.Broadcast()
+}

@@ -1,0 +1,87 @@
+package waku
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/sec"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
+	"github.com/multiformats/go-multiaddr"
+)
+
+// maxPushStreams: a node opens one stream for each message it pushes, in a burst all at once.
+const maxPushStreams = 4096
+
+// newHost makes a libp2p host of a client: it dials, listens nowhere, and has a new identity each time.
+func newHost() (host.Host, error) {
+	// The kind of key that every Waku implementation reads.
+	key, _, err := crypto.GenerateSecp256k1Key(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	pushes := rcmgr.ResourceLimits{StreamsInbound: maxPushStreams, Streams: 2 * maxPushStreams}
+	limits := rcmgr.PartialLimitConfig{
+		System: pushes, Transient: pushes, PeerDefault: pushes, ProtocolDefault: pushes, ProtocolPeerDefault: pushes,
+		ServiceDefault: pushes, ServicePeerDefault: pushes,
+	}
+	resources, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(rcmgr.DefaultLimits.AutoScale())))
+	if err != nil {
+		return nil, err
+	}
+	return libp2p.New(
+		libp2p.Identity(key),
+		libp2p.UserAgent("chatsdk-go"),
+		libp2p.NoListenAddrs,
+		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Transport(websocket.New),
+		libp2p.Security(noise.ID, noise.New),
+		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
+		libp2p.ResourceManager(resources),
+		libp2p.DisableRelay(),
+		libp2p.DisableIdentifyAddressDiscovery(),
+		libp2p.DisableMetrics(),
+	)
+}
+
+// dial connects to a node and waits until it has said which protocols it speaks.
+func dial(ctx context.Context, h host.Host, id peer.ID, addresses []multiaddr.Multiaddr) error {
+	if network, ok := h.Network().(*swarm.Swarm); ok {
+		// The pauses between attempts are ours.
+		network.Backoff().Clear(id)
+	}
+	return h.Connect(ctx, peer.AddrInfo{ID: id, Addrs: addresses})
+}
+
+// learnID finds out the id of a node of which only addresses are known: a handshake that expects another id fails, and says who was there.
+func learnID(ctx context.Context, h host.Host, addresses []multiaddr.Multiaddr) (peer.ID, error) {
+	_, public, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	nobody, err := peer.IDFromPublicKey(public)
+	if err != nil {
+		return "", err
+	}
+	defer h.Peerstore().ClearAddrs(nobody)
+	h.Peerstore().AddAddrs(nobody, addresses, dialTimeout)
+	_, err = h.Network().DialPeer(ctx, nobody)
+	var mismatch sec.ErrPeerIDMismatch
+	if failure := new(swarm.DialError); errors.As(err, &failure) {
+		for _, attempt := range failure.DialErrors {
+			if errors.As(attempt.Cause, &mismatch) {
+				return mismatch.Actual, nil
+			}
+		}
+	}
+	return "", err
+}

@@ -1,0 +1,160 @@
+package history_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"chatsdk/waku/internal/history"
+	"chatsdk/waku/internal/shards"
+	"chatsdk/waku/internal/wire"
+)
+
+// archive is a store node over a fixed list of messages, sorted by time and hash as store nodes do, whose cursors are hashes.
+type archive struct {
+	messages []*wire.WakuMessage
+	// failAfter answers; negative: never fails.
+	failAfter int
+}
+
+const pubsubTopic = "/waku/2/rs/42/0"
+
+func hashOf(message *wire.WakuMessage) []byte {
+	hash := shards.MessageHash(pubsubTopic, message)
+	return hash[:]
+}
+
+func (a *archive) node(_ context.Context, request *wire.StoreRequest) (*wire.StoreResponse, error) {
+	if a.failAfter == 0 {
+		return nil, errors.New("the node is gone")
+	}
+	a.failAfter--
+	var found []*wire.WakuMessage
+	for _, message := range a.messages {
+		if slices.Contains(request.GetContentTopics(), message.GetContentTopic()) && message.GetTimestamp() >= request.GetTimeStart() && message.GetTimestamp() < request.GetTimeEnd() {
+			found = append(found, message)
+		}
+	}
+	if cursor := request.GetPaginationCursor(); cursor != nil {
+		at := slices.IndexFunc(found, func(m *wire.WakuMessage) bool { return bytes.Equal(hashOf(m), cursor) })
+		if at < 0 {
+			return nil, &wire.Status{What: "store query", Code: 400}
+		}
+		found = found[at+1:]
+	}
+	response := &wire.StoreResponse{}
+	for i, message := range found {
+		if uint64(i) == request.GetPaginationLimit() {
+			response.PaginationCursor = hashOf(found[i-1])
+			break
+		}
+		response.Messages = append(response.Messages, &wire.StoreEntry{Message: message})
+	}
+	return response, nil
+}
+
+func archiveOf(times []int, topic string) []*wire.WakuMessage {
+	var messages []*wire.WakuMessage
+	for i, ms := range times {
+		messages = append(messages, &wire.WakuMessage{Payload: []byte(topic + strconv.Itoa(i)), ContentTopic: topic, Timestamp: proto.Int64(int64(ms) * 1_000_000)})
+	}
+	slices.SortStableFunc(messages, func(a, b *wire.WakuMessage) int {
+		if a.GetTimestamp() != b.GetTimestamp() {
+			return int(a.GetTimestamp() - b.GetTimestamp())
+		}
+		return bytes.Compare(hashOf(a), hashOf(b))
+	})
+	return messages
+}
+
+func TestF4_HistoryIsCompleteAndWithoutDuplicatesThoughNodesFail(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		times := rapid.SliceOfN(rapid.IntRange(1, 40), 0, 60).Draw(t, "times")
+		messages := archiveOf(times, "/a/1/x/proto")
+		start, end := rapid.IntRange(0, 41).Draw(t, "start"), rapid.IntRange(0, 41).Draw(t, "end")
+		var nodes []history.Node
+		for i := range rapid.IntRange(1, 3).Draw(t, "nodes") {
+			failAfter := rapid.IntRange(1, 5).Draw(t, fmt.Sprint("fails ", i))
+			if i == 0 {
+				failAfter = -1
+			}
+			// The one that never fails comes last.
+			nodes = slices.Insert(nodes, 0, (&archive{messages, failAfter}).node)
+		}
+		options := history.Options{Nodes: func() []history.Node { return nodes }, PageSize: rapid.Uint64Range(1, 7).Draw(t, "page"), Rounds: 4, Pause: time.Microsecond}
+		groups := []history.Group{{PubsubTopic: pubsubTopic, Topics: []string{"/a/1/x/proto"}}}
+		var got []string
+		for page, err := range history.Messages(context.Background(), groups, uint64(start), uint64(end), options) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, message := range page {
+				got = append(got, string(message.GetPayload()))
+			}
+		}
+		var want []string
+		for _, message := range messages {
+			if ms := message.GetTimestamp() / 1_000_000; ms >= int64(start) && ms <= int64(end) {
+				want = append(want, string(message.GetPayload()))
+			}
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+	})
+}
+
+func TestF4_SeveralShardsAreMergedByTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var groups []history.Group
+		var all []*wire.WakuMessage
+		for i := range rapid.IntRange(2, 4).Draw(t, "groups") {
+			topic := fmt.Sprintf("/a%d/1/x/proto", i)
+			groups = append(groups, history.Group{PubsubTopic: pubsubTopic, Topics: []string{topic}})
+			all = append(all, archiveOf(rapid.SliceOfN(rapid.IntRange(1, 40), 0, 20).Draw(t, topic), topic)...)
+		}
+		slices.SortStableFunc(all, func(a, b *wire.WakuMessage) int { return int(a.GetTimestamp() - b.GetTimestamp()) })
+		node := (&archive{all, -1}).node
+		options := history.Options{Nodes: func() []history.Node { return []history.Node{node} }, PageSize: 3, Rounds: 1}
+		count, newest := 0, int64(0)
+		for page, err := range history.Messages(context.Background(), groups, 0, 100, options) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, message := range page {
+				if message.GetTimestamp() < newest {
+					t.Fatalf("%d after %d", message.GetTimestamp(), newest)
+				}
+				newest = message.GetTimestamp()
+				count++
+			}
+		}
+		if count != len(all) {
+			t.Fatalf("%d of %d", count, len(all))
+		}
+	})
+}
+
+func TestF4_HistoryFailsWhenNoNodeAnswers(t *testing.T) {
+	groups := []history.Group{{PubsubTopic: pubsubTopic, Topics: []string{"/a/1/x/proto"}}}
+	for _, nodes := range [][]history.Node{nil, {(&archive{nil, 0}).node}} {
+		options := history.Options{Nodes: func() []history.Node { return nodes }, PageSize: 3, Rounds: 2, Pause: time.Microsecond}
+		failed := false
+		for _, err := range history.Messages(context.Background(), groups, 0, 100, options) {
+			failed = err != nil
+		}
+		if !failed {
+			t.Error("ended as if complete")
+		}
+	}
+}

@@ -1,0 +1,208 @@
+// Package wire speaks the Waku protocols of a light client: each is one request and one answer on a libp2p stream of its own.
+//
+// It is written on libp2p streams and not on go-waku's clients (0.10.0). Their light push speaks version 2 alone, whose answer does not tell
+// "refused for ever" from "too busy, try again"; their filter looks once a minute whether a subscription still exists; and they need a replaced
+// go-libp2p-pubsub, cgo, and a module that the checksum database lacks, in every program that uses the SDK.
+package wire
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-msgio/pbio"
+	"google.golang.org/protobuf/proto"
+)
+
+// Protocol identifiers.
+const (
+	LightPush       protocol.ID = "/vac/waku/lightpush/3.0.0"
+	FilterSubscribe protocol.ID = "/vac/waku/filter-subscribe/2.0.0-beta1"
+	FilterPush      protocol.ID = "/vac/waku/filter-push/2.0.0-beta1"
+	Store           protocol.ID = "/vac/waku/store-query/3.0.0"
+	MetadataID      protocol.ID = "/vac/waku/metadata/1.0.0"
+)
+
+const (
+	// maximumFrame holds a page of 100 messages of the network's largest size (150 KB); everything else is far smaller.
+	maximumFrame      = 32 << 20
+	maximumSmallFrame = 1 << 20
+	drainTimeout      = 2 * time.Second
+	answerTimeout     = 30 * time.Second
+)
+
+// Status says that the node answered, and the answer is no. Codes as in HTTP, and Waku's own 42x and 50x.
+type Status struct {
+	What        string
+	Code        uint32
+	Description string
+}
+
+func (s *Status) Error() string {
+	text := fmt.Sprintf("%s: the node answered %d", s.What, s.Code)
+	if s.Description != "" {
+		text += fmt.Sprintf(" (%.200q)", s.Description)
+	}
+	return text
+}
+
+// Busy tells whether the node asks for patience: 429 too many requests, 503 no capacity now.
+func (s *Status) Busy() bool { return s.Code == 429 || s.Code == 503 }
+
+// Final tells whether no node will take this message as it is: malformed, too large, invalid.
+func (s *Status) Final() bool { return s.Code == 400 || s.Code == 413 || s.Code == 420 }
+
+func expectSuccess(what string, code uint32, description string) error {
+	if code >= 200 && code < 300 {
+		return nil
+	}
+	return &Status{what, code, description}
+}
+
+// Push hands a message to the node's relay.
+func Push(ctx context.Context, h host.Host, node peer.ID, pubsubTopic string, message *WakuMessage) error {
+	request := &LightPushRequest{RequestId: requestID(), PubsubTopic: &pubsubTopic, Message: message}
+	response := &LightPushResponse{}
+	if err := ask(ctx, h, node, LightPush, request, response, maximumSmallFrame); err != nil {
+		return err
+	}
+	return expectSuccess("publish", response.GetStatusCode(), response.GetStatusDesc())
+}
+
+// Filter changes or checks this client's subscription at a node. pubsubTopic and topics belong to SUBSCRIBE and UNSUBSCRIBE only.
+func Filter(ctx context.Context, h host.Host, node peer.ID, action FilterAction, pubsubTopic string, topics []string) error {
+	request := &FilterRequest{RequestId: requestID(), Action: action, ContentTopics: topics}
+	if pubsubTopic != "" {
+		request.PubsubTopic = &pubsubTopic
+	}
+	response := &FilterResponse{}
+	if err := ask(ctx, h, node, FilterSubscribe, request, response, maximumSmallFrame); err != nil {
+		return err
+	}
+	return expectSuccess("filter "+action.String(), response.GetStatusCode(), response.GetStatusDesc())
+}
+
+// Query asks a store node for one page of history.
+func Query(ctx context.Context, h host.Host, node peer.ID, request *StoreRequest) (*StoreResponse, error) {
+	request = proto.CloneOf(request)
+	request.RequestId = requestID()
+	response := &StoreResponse{}
+	if err := ask(ctx, h, node, Store, request, response, maximumFrame); err != nil {
+		return nil, err
+	}
+	return response, expectSuccess("store query", response.GetStatusCode(), response.GetStatusDesc())
+}
+
+// AskCluster asks a node which cluster it serves; false: it does not say.
+func AskCluster(ctx context.Context, h host.Host, node peer.ID, ownCluster uint16) (cluster uint32, said bool, err error) {
+	response := &Metadata{}
+	request := &Metadata{ClusterId: proto.Uint32(uint32(ownCluster))}
+	if err := ask(ctx, h, node, MetadataID, request, response, maximumSmallFrame); err != nil {
+		return 0, false, err
+	}
+	return response.GetClusterId(), response.ClusterId != nil, nil
+}
+
+// AnswerCluster answers a node's question for our cluster. A light client serves no shard.
+func AnswerCluster(stream network.Stream, ownCluster uint16) {
+	err := func() error {
+		if err := stream.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
+			return err
+		}
+		if err := pbio.NewDelimitedReader(stream, maximumSmallFrame).ReadMsg(&Metadata{}); err != nil {
+			return err
+		}
+		if err := pbio.NewDelimitedWriter(stream).WriteMsg(&Metadata{ClusterId: proto.Uint32(uint32(ownCluster))}); err != nil {
+			return err
+		}
+		return stream.CloseWrite()
+	}()
+	finish(stream, err)
+}
+
+// ReceivePushes hands on the messages that a node pushes on one stream.
+func ReceivePushes(stream network.Stream, onPush func(pubsubTopic string, message *WakuMessage)) {
+	reader := pbio.NewDelimitedReader(stream, maximumSmallFrame)
+	for {
+		push := &MessagePush{}
+		if err := reader.ReadMsg(push); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			finish(stream, err)
+			return
+		}
+		if push.PubsubTopic != nil && push.Message != nil {
+			onPush(push.GetPubsubTopic(), push.GetMessage())
+		}
+	}
+}
+
+func ask(ctx context.Context, h host.Host, node peer.ID, id protocol.ID, request, response proto.Message, maximum int) error {
+	// The connection is somebody else's business.
+	stream, err := h.NewStream(network.WithNoDial(ctx, "chatsdk"), node, id)
+	if err != nil {
+		return inTime(ctx, err)
+	}
+	release := context.AfterFunc(ctx, func() {
+		// What fails because of it says so.
+		_ = stream.Reset()
+	})
+	err = func() error {
+		if err := pbio.NewDelimitedWriter(stream).WriteMsg(request); err != nil {
+			return err
+		}
+		if err := stream.CloseWrite(); err != nil {
+			return err
+		}
+		err := pbio.NewDelimitedReader(stream, maximum).ReadMsg(response)
+		if errors.Is(err, io.EOF) {
+			return fmt.Errorf("%s: the node closed the stream without an answer", id)
+		}
+		return err
+	}()
+	if !release() && err == nil {
+		// The answer came together with the end of the time.
+		return nil
+	}
+	if err != nil {
+		// Broken anyway.
+		_ = stream.Reset()
+		return inTime(ctx, err)
+	}
+	go finish(stream, nil)
+	return nil
+}
+
+// inTime says why a request failed: its time was over, or something else.
+func inTime(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// finish reads to the end, so that the stream closes in order on both sides; not for ever, as some nodes do not end theirs.
+func finish(stream network.Stream, err error) {
+	if err == nil {
+		if err = stream.SetReadDeadline(time.Now().Add(drainTimeout)); err == nil {
+			if _, err = io.CopyN(io.Discard, stream, maximumSmallFrame); errors.Is(err, io.EOF) {
+				err = stream.Close()
+			}
+		}
+	}
+	if err != nil {
+		// Nobody is interested any more.
+		_ = stream.Reset()
+	}
+}
+
+// requestID: answers are matched by stream, so the id need not be long; it is sent twice with each message.
+func requestID() string { return rand.Text()[:7] }

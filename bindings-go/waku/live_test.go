@@ -1,0 +1,229 @@
+package waku_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"chatsdk/abi"
+	"chatsdk/waku"
+)
+
+// serviceNode starts the repository's service node, whose program WAKU_NODE_BIN names.
+func serviceNode(t *testing.T, arguments ...string) *liveNode {
+	t.Helper()
+	program := os.Getenv("WAKU_NODE_BIN")
+	if program == "" {
+		t.Skip("SKIPPED: WAKU_NODE_BIN does not name the service node's program (waku-node/README.md), so nothing is known about a real network")
+	}
+	command := exec.CommandContext(t.Context(), program, append([]string{"--exit-on-stdin-close", "--log-level", "error"}, arguments...)...)
+	command.Stderr = os.Stderr
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	node := &liveNode{stop: func() {
+		// Ends the program; what it then reports does not matter.
+		_ = stdin.Close()
+		_ = command.Wait()
+	}}
+	t.Cleanup(node.stop)
+	line, err := bufio.NewReader(stdout).ReadBytes('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(line, node); err != nil {
+		t.Fatal(err)
+	}
+	return node
+}
+
+type liveNode struct {
+	TCP       string `json:"tcp"`
+	Websocket string `json:"websocket"`
+	stop      func()
+}
+
+// listener is a started transport whose events go to channels.
+type listener struct {
+	*waku.Transport
+	envelopes chan *abi.EnvelopeReceived
+	online    chan bool
+}
+
+func listen(t *testing.T, options waku.Options) *listener {
+	t.Helper()
+	transport, err := waku.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &listener{transport, make(chan *abi.EnvelopeReceived, 1000), make(chan bool, 100)}
+	ended := make(chan struct{})
+	events := transport.Start(context.Background(), &abi.StartTransportRequest{})
+	go func() {
+		defer close(ended)
+		for event, err := range events {
+			switch event := event.GetEvent().(type) {
+			case *abi.TransportEvent_Envelope:
+				l.envelopes <- event.Envelope
+			case *abi.TransportEvent_Connection:
+				l.online <- event.Connection.GetOnline()
+			default:
+				t.Errorf("%v, %v", event, err)
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		l.stop(t)
+		<-ended
+	})
+	return l
+}
+
+func (l *listener) stop(t *testing.T) {
+	t.Helper()
+	if _, err := l.Stop(context.Background(), &abi.StopTransportRequest{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func (l *listener) subscribe(t *testing.T, topics ...string) {
+	t.Helper()
+	if _, err := l.Subscribe(t.Context(), &abi.Subscribe{Topics: topics}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (l *listener) publish(t *testing.T, topic, payload string) {
+	t.Helper()
+	if _, err := l.Publish(t.Context(), &abi.Publish{Topic: topic, Payload: []byte(payload)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func next[T any](t *testing.T, channel chan T) T {
+	t.Helper()
+	select {
+	case value := <-channel:
+		return value
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
+}
+
+func (l *listener) history(t *testing.T, topics ...string) []string {
+	t.Helper()
+	now := uint64(time.Now().UnixMilli())
+	var payloads []string
+	for batch, err := range l.QueryHistory(t.Context(), &abi.QueryHistory{Topics: topics, StartMs: now - 3_600_000, EndMs: now + 60_000}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, envelope := range batch.GetEnvelopes() {
+			payloads = append(payloads, string(envelope.GetPayload()))
+		}
+	}
+	return payloads
+}
+
+const topic = "/chatsdk/2/live/proto"
+
+func TestF3_MessagesPassBetweenTwoTransportsOverTCPAndWebsockets(t *testing.T) {
+	node := serviceNode(t)
+	alice := listen(t, waku.Options{Peers: []string{node.TCP}})
+	bob := listen(t, waku.Options{Peers: []string{node.Websocket}})
+	bob.subscribe(t, topic)
+	if !next(t, alice.online) || !next(t, bob.online) {
+		t.Fatal("not online")
+	}
+	for i := range 50 {
+		alice.publish(t, topic, fmt.Sprint("message ", i))
+	}
+	for i := range 50 {
+		if got := next(t, bob.envelopes); string(got.GetPayload()) != fmt.Sprint("message ", i) || got.GetTopic() != topic {
+			t.Fatalf("message %d: %q on %s", i, got.GetPayload(), got.GetTopic())
+		}
+	}
+	bob.subscribe(t, "/chatsdk/2/another/proto")
+	alice.publish(t, topic, "unheard")
+	alice.publish(t, "/chatsdk/2/another/proto", "heard")
+	if got := next(t, bob.envelopes); string(got.GetPayload()) != "heard" {
+		t.Errorf("got %q", got.GetPayload())
+	}
+}
+
+func TestF4_HistoryHasWhatWasSentWhileNobodyListened(t *testing.T) {
+	node := serviceNode(t)
+	alice := listen(t, waku.Options{Peers: []string{node.TCP}, HistoryPageSize: 7})
+	next(t, alice.online)
+	for i := range 30 {
+		alice.publish(t, topic, fmt.Sprint("message ", i))
+	}
+	got := alice.history(t, topic)
+	if len(got) != 30 || got[0] != "message 0" || got[29] != "message 29" {
+		t.Errorf("%d: %q", len(got), got)
+	}
+	if other := alice.history(t, "/chatsdk/2/another/proto"); len(other) != 0 {
+		t.Errorf("%q", other)
+	}
+}
+
+func TestF3_TheTransportComesBackAndSubscribesAgain(t *testing.T) {
+	key := "1122334455667788990011223344556677889900112233445566778899001122"
+	first := serviceNode(t, "--node-key", key)
+	alice := listen(t, waku.Options{Peers: []string{first.TCP}})
+	alice.subscribe(t, topic)
+	if !next(t, alice.online) {
+		t.Fatal("not online")
+	}
+	var port int
+	if _, err := fmt.Sscanf(first.TCP, "/ip4/127.0.0.1/tcp/%d/", &port); err != nil {
+		t.Fatal(err)
+	}
+	first.stop()
+	if next(t, alice.online) {
+		t.Fatal("still online without a node")
+	}
+	if _, err := alice.Publish(t.Context(), &abi.Publish{Topic: topic, Payload: []byte("x")}); err == nil {
+		t.Error("published without a node")
+	}
+	serviceNode(t, "--node-key", key, "--tcp-port", fmt.Sprint(port))
+	if !next(t, alice.online) {
+		t.Fatal("not online again")
+	}
+	alice.publish(t, topic, "after the restart")
+	if got := next(t, alice.envelopes); string(got.GetPayload()) != "after the restart" {
+		t.Errorf("got %q", got.GetPayload())
+	}
+}
+
+func TestF3_AnAddressWithoutAPeerIDWorks(t *testing.T) {
+	node := serviceNode(t)
+	for _, address := range []string{node.TCP, node.Websocket} {
+		bare, _, _ := strings.Cut(address, "/p2p/")
+		alice := listen(t, waku.Options{Peers: []string{bare}})
+		alice.subscribe(t, topic)
+		if !next(t, alice.online) {
+			t.Fatal("not online")
+		}
+		alice.publish(t, topic, address)
+		if got := next(t, alice.envelopes); string(got.GetPayload()) != address {
+			t.Errorf("got %q", got.GetPayload())
+		}
+		alice.stop(t)
+	}
+}

@@ -1,0 +1,366 @@
+// Package waku is the default transport of the SDK: the Waku network through service nodes, as a light client. It speaks light push, filter
+// and store (version 3 of the first and last) over go-libp2p, on TCP and websockets, and keeps its connections and subscriptions alive.
+//
+// chatsdk/waku/relay is another transport, which takes part in the relay instead.
+package waku
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"google.golang.org/protobuf/proto"
+
+	"chatsdk/abi"
+	"chatsdk/internal/fault"
+	"chatsdk/waku/internal/history"
+	"chatsdk/waku/internal/shards"
+	"chatsdk/waku/internal/wire"
+)
+
+const (
+	dialTimeout = 10 * time.Second
+	// firstReport: not connected by then is reported as being offline, even if an attempt is still under way.
+	firstReport   = 3 * time.Second
+	leaveGrace    = 500 * time.Millisecond
+	historyRounds = 4
+	historyPause  = 250 * time.Millisecond
+	seenMessages  = 4096
+)
+
+// Transport implements the contract's Transport. It is safe for concurrent use.
+type Transport struct {
+	options Options
+	network shards.Network
+	events  *events
+	slots   chan struct{}
+	// running ends with Stop.
+	running context.Context
+	stop    context.CancelCauseFunc
+	// sessions are the goroutines that Stop waits for.
+	sessions sync.WaitGroup
+
+	mu            sync.Mutex
+	host          host.Host // nil before Start
+	candidates    []*candidate
+	nodes         []*node
+	topics        topics
+	online        bool
+	reported      bool // online, or its opposite, was reported
+	attempted     bool // an attempt to connect has ended, so that "offline" is news
+	retry         *time.Timer
+	seen          map[shards.Hash]bool
+	seenInOrder   []shards.Hash
+	lastTimestamp int64
+}
+
+// var _ abi.Transport = (*Transport)(nil)
+
+// New checks the options; Start connects. It fails with TRANSPORT_FAILED, naming the field, if they are unusable.
+func New(options Options) (*Transport, error) {
+	options = options.withDefaults()
+	if err := options.check(); err != nil {
+		return nil, err
+	}
+	candidates, err := parsePeers(options.Peers)
+	if err != nil {
+		return nil, err
+	}
+	t := &Transport{
+		options: options, network: options.network(), events: newEvents(), slots: make(chan struct{}, options.PublishConcurrency),
+		candidates: candidates, topics: topics{}, seen: map[shards.Hash]bool{},
+	}
+	t.running, t.stop = context.WithCancelCause(context.Background())
+	return t, nil
+}
+
+// Start connects in the background and reports from then on; it ends with Stop, or with the context. A transport is started once.
+func (t *Transport) Start(ctx context.Context, _ *abi.StartTransportRequest) iter.Seq2[*abi.TransportEvent, error] {
+	err := t.start()
+	return func(yield func(*abi.TransportEvent, error) bool) {
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for {
+			event, more := t.events.take(ctx)
+			if !more || !yield(event, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (t *Transport) start() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.host != nil || t.running.Err() != nil {
+		return failed(nil, "a transport is started once")
+	}
+	h, err := newHost()
+	if err != nil {
+		return failed(err, "the libp2p node cannot be started")
+	}
+	h.SetStreamHandler(wire.MetadataID, func(stream network.Stream) { wire.AnswerCluster(stream, t.options.ClusterID) })
+	h.SetStreamHandler(wire.FilterPush, func(stream network.Stream) {
+		from := stream.Conn().RemotePeer()
+		wire.ReceivePushes(stream, func(pubsubTopic string, message *wire.WakuMessage) {
+			if n := t.nodeOf(from); n != nil {
+				t.receive(n, pubsubTopic, message)
+			}
+		})
+	})
+	h.Network().Notify(&network.NotifyBundle{DisconnectedF: func(net network.Network, connection network.Conn) {
+		if n := t.nodeOf(connection.RemotePeer()); n != nil && net.Connectedness(connection.RemotePeer()) != network.Connected {
+			// Not from within the notification, which holds up the others.
+			go n.drop(errClosed)
+		}
+	}})
+	t.host = h
+	context.AfterFunc(t.running, t.events.end)
+	first := time.AfterFunc(firstReport, t.reportOffline)
+	context.AfterFunc(t.running, func() { first.Stop() })
+	t.connect()
+	return nil
+}
+
+// Subscribe receives from exactly these content topics from now on, again after each reconnection, until the next call.
+func (t *Transport) Subscribe(_ context.Context, request *abi.Subscribe) (*abi.Done, error) {
+	wanted := topics{}
+	for _, topic := range request.GetTopics() {
+		pubsubTopic, err := t.network.PubsubTopic(topic)
+		if err != nil {
+			return nil, err
+		}
+		wanted[topic] = pubsubTopic
+	}
+	t.mu.Lock()
+	t.topics = wanted
+	var subscribers []*node
+	for _, n := range t.nodes {
+		if n.isSubscriber() {
+			n.choose(wanted)
+			subscribers = append(subscribers, n)
+		}
+	}
+	t.mu.Unlock()
+	var syncing sync.WaitGroup
+	for _, n := range subscribers {
+		syncing.Go(n.sync)
+	}
+	syncing.Wait()
+	return &abi.Done{}, nil
+}
+
+// Publish returns once at least one node took the message; it fails with TRANSPORT_FAILED otherwise. Each call makes a new timestamp.
+func (t *Transport) Publish(ctx context.Context, request *abi.Publish) (*abi.Done, error) {
+	pubsubTopic, err := t.network.PubsubTopic(request.GetTopic())
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case t.slots <- struct{}{}:
+		defer func() { <-t.slots }()
+	case <-ctx.Done():
+		return nil, aborted(ctx)
+	}
+	message := &wire.WakuMessage{
+		Payload: request.GetPayload(), ContentTopic: request.GetTopic(), Timestamp: proto.Int64(t.timestamp()),
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, t.options.PublishTimeout, errTimeout)
+	defer cancel()
+	limited, abort := context.WithCancelCause(limited)
+	defer abort(nil)
+	defer context.AfterFunc(t.running, func() { abort(errStopped) })()
+	if err := t.push(limited, pubsubTopic, message); err != nil {
+		if ctx.Err() != nil {
+			return nil, aborted(ctx)
+		}
+		var typed *fault.Error
+		if errors.As(err, &typed) {
+			return nil, err
+		}
+		return nil, retryable(err, "no node took the message")
+	}
+	return &abi.Done{}, nil
+}
+
+// push tries all nodes, again and again while one of them is only busy.
+func (t *Transport) push(ctx context.Context, pubsubTopic string, message *wire.WakuMessage) error {
+	for attempt := 0; ; attempt++ {
+		var failures []error
+		busy, refused := false, true
+		for _, n := range t.openNodes() {
+			if !n.canPush {
+				continue
+			}
+			err := n.push(ctx, pubsubTopic, message)
+			if err == nil {
+				return nil
+			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			failures = append(failures, err)
+			var status *wire.Status
+			if errors.As(err, &status) {
+				busy = busy || status.Busy()
+				refused = refused && status.Final()
+			} else {
+				refused = false
+			}
+		}
+		switch {
+		case busy:
+		case len(failures) == 0:
+			return retryable(nil, "no node is connected")
+		case refused:
+			return failed(failures[0], "no node took the message")
+		default:
+			return retryable(failures[0], "no node took the message")
+		}
+		if err := sleep(ctx, history.Backoff(attempt, 250*time.Millisecond, 2*time.Second)); err != nil {
+			return err
+		}
+	}
+}
+
+// QueryHistory gives all stored messages of the topics in the interval, oldest first, in pages. It fails if no store node answers.
+func (t *Transport) QueryHistory(ctx context.Context, request *abi.QueryHistory) iter.Seq2[*abi.EnvelopeBatch, error] {
+	return func(yield func(*abi.EnvelopeBatch, error) bool) {
+		groups, err := t.groups(request.GetTopics())
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		limited, abort := context.WithCancelCause(ctx)
+		defer abort(nil)
+		defer context.AfterFunc(t.running, func() { abort(errStopped) })()
+		options := history.Options{
+			Nodes: t.storeNodes, PageSize: uint64(t.options.HistoryPageSize), Rounds: historyRounds, Pause: historyPause,
+		}
+		for page, err := range history.Messages(limited, groups, request.GetStartMs(), request.GetEndMs(), options) {
+			if err != nil {
+				if ctx.Err() != nil {
+					err = aborted(ctx)
+				} else {
+					err = retryable(err, "no store node answers")
+				}
+				yield(nil, err)
+				return
+			}
+			batch := &abi.EnvelopeBatch{}
+			for _, message := range page {
+				batch.Envelopes = append(batch.Envelopes, received(message))
+			}
+			if !yield(batch, nil) {
+				return
+			}
+		}
+	}
+}
+
+// groups are the topics, each once, by shard.
+func (t *Transport) groups(topics []string) ([]history.Group, error) {
+	var groups []history.Group
+	index := map[string]int{}
+	known := map[string]bool{}
+	for _, topic := range topics {
+		pubsubTopic, err := t.network.PubsubTopic(topic)
+		if err != nil {
+			return nil, err
+		}
+		if known[topic] {
+			continue
+		}
+		known[topic] = true
+		at, found := index[pubsubTopic]
+		if !found {
+			at = len(groups)
+			index[pubsubTopic] = at
+			groups = append(groups, history.Group{PubsubTopic: pubsubTopic})
+		}
+		groups[at].Topics = append(groups[at].Topics, topic)
+	}
+	return groups, nil
+}
+
+func (t *Transport) storeNodes() []history.Node {
+	var nodes []history.Node
+	for _, n := range t.openNodes() {
+		if n.canStore {
+			nodes = append(nodes, n.query)
+		}
+	}
+	return nodes
+}
+
+// Stop ends all connections. No event is reported after it returns.
+func (t *Transport) Stop(_ context.Context, _ *abi.StopTransportRequest) (*abi.Done, error) {
+	t.stop(errStopped)
+	t.mu.Lock()
+	if t.retry != nil {
+		t.retry.Stop()
+	}
+	h := t.host
+	t.mu.Unlock()
+	var leaving sync.WaitGroup
+	for _, n := range t.openNodes() {
+		leaving.Go(func() { n.leave(leaveGrace) })
+	}
+	leaving.Wait()
+	t.sessions.Wait()
+	if h != nil {
+		if err := h.Close(); err != nil {
+			return nil, failed(err, "the libp2p node cannot be stopped")
+		}
+	}
+	return &abi.Done{}, nil
+}
+
+func (t *Transport) receive(n *node, pubsubTopic string, message *wire.WakuMessage) {
+	t.mu.Lock()
+	ours := n.isSubscriber() && t.topics[message.GetContentTopic()] == pubsubTopic && pubsubTopic != ""
+	fresh := ours && t.isNew(shards.MessageHash(pubsubTopic, message))
+	t.mu.Unlock()
+	if ours {
+		n.hear()
+	}
+	if fresh {
+		t.events.put(&abi.TransportEvent{Event: &abi.TransportEvent_Envelope{Envelope: received(message)}}, true)
+	}
+}
+
+// isNew is for the holder of the mutex.
+func (t *Transport) isNew(hash shards.Hash) bool {
+	if t.seen[hash] {
+		return false
+	}
+	t.seen[hash] = true
+	t.seenInOrder = append(t.seenInOrder, hash)
+	if len(t.seenInOrder) > seenMessages {
+		delete(t.seen, t.seenInOrder[0])
+		t.seenInOrder = t.seenInOrder[1:]
+	}
+	return true
+}
+
+// timestamp is in nanoseconds, and no two are alike: the network takes messages that differ in nothing for one.
+func (t *Transport) timestamp() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lastTimestamp = max(time.Now().UnixMilli()*int64(time.Millisecond), t.lastTimestamp+1)
+	return t.lastTimestamp
+}
+
+func received(message *wire.WakuMessage) *abi.EnvelopeReceived {
+	return &abi.EnvelopeReceived{Topic: message.GetContentTopic(), Payload: message.GetPayload()}
+}
+
+func aborted(ctx context.Context) error {
+	return fault.Because(abi.ErrorCode_ABORTED, context.Cause(ctx), "the call was aborted")
+}
