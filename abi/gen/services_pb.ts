@@ -689,7 +689,7 @@ export const Chat: GenService<{
     output: typeof DoneSchema;
   },
   /**
-   * S1: how much may still be published in this epoch.
+   * S1: returns how much may still be published in this epoch.
    *
    * @generated from rpc chatsdk.v1.Chat.GetQuota
    */

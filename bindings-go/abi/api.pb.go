@@ -784,6 +784,7 @@ type Event struct {
 	//	*Event_MessagesLost
 	//	*Event_InviteReused
 	//	*Event_SessionStateChanged
+	//	*Event_QuotaChanged
 	Event         isEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -910,6 +911,15 @@ func (x *Event) GetSessionStateChanged() *SessionStateChanged {
 	return nil
 }
 
+func (x *Event) GetQuotaChanged() *QuotaChanged {
+	if x != nil {
+		if x, ok := x.Event.(*Event_QuotaChanged); ok {
+			return x.QuotaChanged
+		}
+	}
+	return nil
+}
+
 type isEvent_Event interface {
 	isEvent_Event()
 }
@@ -949,6 +959,11 @@ type Event_SessionStateChanged struct {
 	SessionStateChanged *SessionStateChanged `protobuf:"bytes,16,opt,name=session_state_changed,json=sessionStateChanged,proto3,oneof"`
 }
 
+type Event_QuotaChanged struct {
+	// The rate limit holds messages back, or does no longer.
+	QuotaChanged *QuotaChanged `protobuf:"bytes,17,opt,name=quota_changed,json=quotaChanged,proto3,oneof"`
+}
+
 func (*Event_ConversationStarted) isEvent_Event() {}
 
 func (*Event_MessageReceived) isEvent_Event() {}
@@ -962,6 +977,8 @@ func (*Event_MessagesLost) isEvent_Event() {}
 func (*Event_InviteReused) isEvent_Event() {}
 
 func (*Event_SessionStateChanged) isEvent_Event() {}
+
+func (*Event_QuotaChanged) isEvent_Event() {}
 
 // A conversation exists now.
 type ConversationStarted struct {
@@ -1321,6 +1338,61 @@ func (x *SessionStateChanged) GetSessionState() SessionState {
 	return SessionState_SESSION_STATE_UNSPECIFIED
 }
 
+// The rate limit holds messages back, or does no longer. Of the whole database: names no account.
+type QuotaChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// True: messages wait for the next epoch. False: all that waited have been published.
+	Exhausted bool `protobuf:"varint,1,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
+	// When the next epoch begins, Unix time in milliseconds.
+	RenewsMs      uint64 `protobuf:"varint,2,opt,name=renews_ms,json=renewsMs,proto3" json:"renews_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuotaChanged) Reset() {
+	*x = QuotaChanged{}
+	mi := &file_chatsdk_v1_api_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuotaChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuotaChanged) ProtoMessage() {}
+
+func (x *QuotaChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_chatsdk_v1_api_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuotaChanged.ProtoReflect.Descriptor instead.
+func (*QuotaChanged) Descriptor() ([]byte, []int) {
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *QuotaChanged) GetExhausted() bool {
+	if x != nil {
+		return x.Exhausted
+	}
+	return false
+}
+
+func (x *QuotaChanged) GetRenewsMs() uint64 {
+	if x != nil {
+		return x.RenewsMs
+	}
+	return 0
+}
+
 // Makes an identity. Nothing is registered anywhere.
 type CreateAccountRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1330,7 +1402,7 @@ type CreateAccountRequest struct {
 
 func (x *CreateAccountRequest) Reset() {
 	*x = CreateAccountRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[13]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1342,7 +1414,7 @@ func (x *CreateAccountRequest) String() string {
 func (*CreateAccountRequest) ProtoMessage() {}
 
 func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[13]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1355,7 +1427,7 @@ func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountRequest.ProtoReflect.Descriptor instead.
 func (*CreateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{13}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{14}
 }
 
 // Lists the accounts.
@@ -1367,7 +1439,7 @@ type ListAccountsRequest struct {
 
 func (x *ListAccountsRequest) Reset() {
 	*x = ListAccountsRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[14]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1451,7 @@ func (x *ListAccountsRequest) String() string {
 func (*ListAccountsRequest) ProtoMessage() {}
 
 func (x *ListAccountsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[14]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1464,7 @@ func (x *ListAccountsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccountsRequest.ProtoReflect.Descriptor instead.
 func (*ListAccountsRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{14}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{15}
 }
 
 // Deletes an account, its conversations and messages from this device.
@@ -1406,7 +1478,7 @@ type DeleteAccountRequest struct {
 
 func (x *DeleteAccountRequest) Reset() {
 	*x = DeleteAccountRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[15]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1490,7 @@ func (x *DeleteAccountRequest) String() string {
 func (*DeleteAccountRequest) ProtoMessage() {}
 
 func (x *DeleteAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[15]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1503,7 @@ func (x *DeleteAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAccountRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAccountRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{15}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeleteAccountRequest) GetAccountId() string {
@@ -1457,7 +1529,7 @@ type CreateInviteRequest struct {
 
 func (x *CreateInviteRequest) Reset() {
 	*x = CreateInviteRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[16]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1541,7 @@ func (x *CreateInviteRequest) String() string {
 func (*CreateInviteRequest) ProtoMessage() {}
 
 func (x *CreateInviteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[16]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1554,7 @@ func (x *CreateInviteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateInviteRequest.ProtoReflect.Descriptor instead.
 func (*CreateInviteRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{16}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateInviteRequest) GetAccountId() string {
@@ -1517,7 +1589,7 @@ type ListInvitesRequest struct {
 
 func (x *ListInvitesRequest) Reset() {
 	*x = ListInvitesRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[17]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +1601,7 @@ func (x *ListInvitesRequest) String() string {
 func (*ListInvitesRequest) ProtoMessage() {}
 
 func (x *ListInvitesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[17]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +1614,7 @@ func (x *ListInvitesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvitesRequest.ProtoReflect.Descriptor instead.
 func (*ListInvitesRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{17}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListInvitesRequest) GetAccountId() string {
@@ -1563,7 +1635,7 @@ type RevokeInviteRequest struct {
 
 func (x *RevokeInviteRequest) Reset() {
 	*x = RevokeInviteRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[18]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1647,7 @@ func (x *RevokeInviteRequest) String() string {
 func (*RevokeInviteRequest) ProtoMessage() {}
 
 func (x *RevokeInviteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[18]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +1660,7 @@ func (x *RevokeInviteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeInviteRequest.ProtoReflect.Descriptor instead.
 func (*RevokeInviteRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{18}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RevokeInviteRequest) GetInviteId() string {
@@ -1609,7 +1681,7 @@ type InspectInviteRequest struct {
 
 func (x *InspectInviteRequest) Reset() {
 	*x = InspectInviteRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[19]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1621,7 +1693,7 @@ func (x *InspectInviteRequest) String() string {
 func (*InspectInviteRequest) ProtoMessage() {}
 
 func (x *InspectInviteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[19]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,7 +1706,7 @@ func (x *InspectInviteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectInviteRequest.ProtoReflect.Descriptor instead.
 func (*InspectInviteRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{19}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *InspectInviteRequest) GetLink() string {
@@ -1659,7 +1731,7 @@ type AcceptInviteRequest struct {
 
 func (x *AcceptInviteRequest) Reset() {
 	*x = AcceptInviteRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[20]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1743,7 @@ func (x *AcceptInviteRequest) String() string {
 func (*AcceptInviteRequest) ProtoMessage() {}
 
 func (x *AcceptInviteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[20]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1756,7 @@ func (x *AcceptInviteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptInviteRequest.ProtoReflect.Descriptor instead.
 func (*AcceptInviteRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{20}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AcceptInviteRequest) GetAccountId() string {
@@ -1725,7 +1797,7 @@ type Content struct {
 
 func (x *Content) Reset() {
 	*x = Content{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[21]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1737,7 +1809,7 @@ func (x *Content) String() string {
 func (*Content) ProtoMessage() {}
 
 func (x *Content) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[21]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1750,7 +1822,7 @@ func (x *Content) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Content.ProtoReflect.Descriptor instead.
 func (*Content) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{21}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Content) GetDomain() uint32 {
@@ -1794,7 +1866,7 @@ type SendMessageRequest struct {
 
 func (x *SendMessageRequest) Reset() {
 	*x = SendMessageRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[22]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +1878,7 @@ func (x *SendMessageRequest) String() string {
 func (*SendMessageRequest) ProtoMessage() {}
 
 func (x *SendMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[22]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +1891,7 @@ func (x *SendMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendMessageRequest.ProtoReflect.Descriptor instead.
 func (*SendMessageRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{22}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SendMessageRequest) GetConversationId() string {
@@ -1849,7 +1921,7 @@ type CancelMessageRequest struct {
 
 func (x *CancelMessageRequest) Reset() {
 	*x = CancelMessageRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[23]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +1933,7 @@ func (x *CancelMessageRequest) String() string {
 func (*CancelMessageRequest) ProtoMessage() {}
 
 func (x *CancelMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[23]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +1946,7 @@ func (x *CancelMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelMessageRequest.ProtoReflect.Descriptor instead.
 func (*CancelMessageRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CancelMessageRequest) GetConversationId() string {
@@ -1906,7 +1978,7 @@ type MarkReadRequest struct {
 
 func (x *MarkReadRequest) Reset() {
 	*x = MarkReadRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[24]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +1990,7 @@ func (x *MarkReadRequest) String() string {
 func (*MarkReadRequest) ProtoMessage() {}
 
 func (x *MarkReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[24]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2003,7 @@ func (x *MarkReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkReadRequest.ProtoReflect.Descriptor instead.
 func (*MarkReadRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MarkReadRequest) GetConversationId() string {
@@ -1966,7 +2038,7 @@ type DeleteConversationRequest struct {
 
 func (x *DeleteConversationRequest) Reset() {
 	*x = DeleteConversationRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[25]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1978,7 +2050,7 @@ func (x *DeleteConversationRequest) String() string {
 func (*DeleteConversationRequest) ProtoMessage() {}
 
 func (x *DeleteConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[25]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1991,7 +2063,7 @@ func (x *DeleteConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteConversationRequest.ProtoReflect.Descriptor instead.
 func (*DeleteConversationRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeleteConversationRequest) GetConversationId() string {
@@ -2012,7 +2084,7 @@ type GetSafetyNumberRequest struct {
 
 func (x *GetSafetyNumberRequest) Reset() {
 	*x = GetSafetyNumberRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[26]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2096,7 @@ func (x *GetSafetyNumberRequest) String() string {
 func (*GetSafetyNumberRequest) ProtoMessage() {}
 
 func (x *GetSafetyNumberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[26]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2109,7 @@ func (x *GetSafetyNumberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSafetyNumberRequest.ProtoReflect.Descriptor instead.
 func (*GetSafetyNumberRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetSafetyNumberRequest) GetConversationId() string {
@@ -2060,7 +2132,7 @@ type SetVerifiedRequest struct {
 
 func (x *SetVerifiedRequest) Reset() {
 	*x = SetVerifiedRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[27]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2144,7 @@ func (x *SetVerifiedRequest) String() string {
 func (*SetVerifiedRequest) ProtoMessage() {}
 
 func (x *SetVerifiedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[27]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2157,7 @@ func (x *SetVerifiedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetVerifiedRequest.ProtoReflect.Descriptor instead.
 func (*SetVerifiedRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetVerifiedRequest) GetConversationId() string {
@@ -2113,7 +2185,7 @@ type RepairConversationRequest struct {
 
 func (x *RepairConversationRequest) Reset() {
 	*x = RepairConversationRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[28]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2125,7 +2197,7 @@ func (x *RepairConversationRequest) String() string {
 func (*RepairConversationRequest) ProtoMessage() {}
 
 func (x *RepairConversationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[28]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2210,7 @@ func (x *RepairConversationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairConversationRequest.ProtoReflect.Descriptor instead.
 func (*RepairConversationRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RepairConversationRequest) GetConversationId() string {
@@ -2159,7 +2231,7 @@ type AcceptRepairRequest struct {
 
 func (x *AcceptRepairRequest) Reset() {
 	*x = AcceptRepairRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[29]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2243,7 @@ func (x *AcceptRepairRequest) String() string {
 func (*AcceptRepairRequest) ProtoMessage() {}
 
 func (x *AcceptRepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[29]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2256,7 @@ func (x *AcceptRepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptRepairRequest.ProtoReflect.Descriptor instead.
 func (*AcceptRepairRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AcceptRepairRequest) GetConversationId() string {
@@ -2205,7 +2277,7 @@ type AcknowledgeEventsRequest struct {
 
 func (x *AcknowledgeEventsRequest) Reset() {
 	*x = AcknowledgeEventsRequest{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[30]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2289,7 @@ func (x *AcknowledgeEventsRequest) String() string {
 func (*AcknowledgeEventsRequest) ProtoMessage() {}
 
 func (x *AcknowledgeEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[30]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,12 +2302,131 @@ func (x *AcknowledgeEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeEventsRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeEventsRequest) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AcknowledgeEventsRequest) GetEventNumber() uint64 {
 	if x != nil {
 		return x.EventNumber
+	}
+	return 0
+}
+
+// How much may still be published in this epoch.
+type GetQuotaRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetQuotaRequest) Reset() {
+	*x = GetQuotaRequest{}
+	mi := &file_chatsdk_v1_api_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetQuotaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetQuotaRequest) ProtoMessage() {}
+
+func (x *GetQuotaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatsdk_v1_api_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetQuotaRequest.ProtoReflect.Descriptor instead.
+func (*GetQuotaRequest) Descriptor() ([]byte, []int) {
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{32}
+}
+
+// How much may still be published in this epoch.
+type Quota struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False: there is no limit, and the rest says nothing.
+	Limited bool `protobuf:"varint,1,opt,name=limited,proto3" json:"limited,omitempty"`
+	// Publications in an epoch.
+	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Left for messages. Acknowledgements and repairs stop a little earlier.
+	Remaining uint32 `protobuf:"varint,3,opt,name=remaining,proto3" json:"remaining,omitempty"`
+	// When the next epoch begins, Unix time in milliseconds.
+	RenewsMs uint64 `protobuf:"varint,4,opt,name=renews_ms,json=renewsMs,proto3" json:"renews_ms,omitempty"`
+	// Messages, or parts of large ones, that no node has been offered yet.
+	Waiting       uint32 `protobuf:"varint,5,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quota) Reset() {
+	*x = Quota{}
+	mi := &file_chatsdk_v1_api_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quota) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quota) ProtoMessage() {}
+
+func (x *Quota) ProtoReflect() protoreflect.Message {
+	mi := &file_chatsdk_v1_api_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quota.ProtoReflect.Descriptor instead.
+func (*Quota) Descriptor() ([]byte, []int) {
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Quota) GetLimited() bool {
+	if x != nil {
+		return x.Limited
+	}
+	return false
+}
+
+func (x *Quota) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Quota) GetRemaining() uint32 {
+	if x != nil {
+		return x.Remaining
+	}
+	return 0
+}
+
+func (x *Quota) GetRenewsMs() uint64 {
+	if x != nil {
+		return x.RenewsMs
+	}
+	return 0
+}
+
+func (x *Quota) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
 	}
 	return 0
 }
@@ -2251,7 +2442,7 @@ type AccountList struct {
 
 func (x *AccountList) Reset() {
 	*x = AccountList{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[31]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2454,7 @@ func (x *AccountList) String() string {
 func (*AccountList) ProtoMessage() {}
 
 func (x *AccountList) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[31]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2467,7 @@ func (x *AccountList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountList.ProtoReflect.Descriptor instead.
 func (*AccountList) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AccountList) GetAccounts() []*Account {
@@ -2297,7 +2488,7 @@ type InviteList struct {
 
 func (x *InviteList) Reset() {
 	*x = InviteList{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[32]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2500,7 @@ func (x *InviteList) String() string {
 func (*InviteList) ProtoMessage() {}
 
 func (x *InviteList) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[32]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2513,7 @@ func (x *InviteList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InviteList.ProtoReflect.Descriptor instead.
 func (*InviteList) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *InviteList) GetInvites() []*Invite {
@@ -2345,7 +2536,7 @@ type SentMessage struct {
 
 func (x *SentMessage) Reset() {
 	*x = SentMessage{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[33]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2548,7 @@ func (x *SentMessage) String() string {
 func (*SentMessage) ProtoMessage() {}
 
 func (x *SentMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[33]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2561,7 @@ func (x *SentMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SentMessage.ProtoReflect.Descriptor instead.
 func (*SentMessage) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SentMessage) GetConversation() *Conversation {
@@ -2398,7 +2589,7 @@ type SafetyNumber struct {
 
 func (x *SafetyNumber) Reset() {
 	*x = SafetyNumber{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[34]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +2601,7 @@ func (x *SafetyNumber) String() string {
 func (*SafetyNumber) ProtoMessage() {}
 
 func (x *SafetyNumber) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[34]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +2614,7 @@ func (x *SafetyNumber) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyNumber.ProtoReflect.Descriptor instead.
 func (*SafetyNumber) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SafetyNumber) GetDigits() string {
@@ -2442,7 +2633,7 @@ type Done struct {
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[35]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2645,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[35]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2658,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 // A failure.
@@ -2485,7 +2676,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_chatsdk_v1_api_proto_msgTypes[36]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2497,7 +2688,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_api_proto_msgTypes[36]
+	mi := &file_chatsdk_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2510,7 +2701,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_chatsdk_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Failure) GetCode() ErrorCode {
@@ -2539,19 +2730,19 @@ var File_chatsdk_v1_api_proto protoreflect.FileDescriptor
 const file_chatsdk_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"\x14chatsdk/v1/api.proto\x12\n" +
-	"chatsdk.v1\x1a\x17chatsdk/v1/errors.proto\x1a\x18chatsdk/v1/options.proto\"\x95\x01\n" +
+	"chatsdk.v1\x1a\x17chatsdk/v1/errors.proto\"\x95\x01\n" +
 	"\aAccount\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\x12!\n" +
 	"\fidentity_key\x18\x02 \x01(\fR\videntityKey\x12)\n" +
 	"\x10delivery_address\x18\x03 \x01(\tR\x0fdeliveryAddress\x12\x1d\n" +
 	"\n" +
-	"created_ms\x18\x04 \x01(\x04R\tcreatedMs\"\xc0\x01\n" +
+	"created_ms\x18\x04 \x01(\x04R\tcreatedMs\"\xbf\x01\n" +
 	"\x06Invite\x12\x1b\n" +
 	"\tinvite_id\x18\x01 \x01(\tR\binviteId\x12\x1d\n" +
 	"\n" +
-	"account_id\x18\x02 \x01(\tR\taccountId\x12\x18\n" +
-	"\x04link\x18\x03 \x01(\tB\x04\xa0\xb5\x18\x01R\x04link\x12\x1d\n" +
+	"account_id\x18\x02 \x01(\tR\taccountId\x12\x17\n" +
+	"\x04link\x18\x03 \x01(\tB\x03\x80\x01\x01R\x04link\x12\x1d\n" +
 	"\n" +
 	"expires_ms\x18\x04 \x01(\x04R\texpiresMs\x12\x1a\n" +
 	"\breusable\x18\x05 \x01(\bR\breusable\x12%\n" +
@@ -2578,7 +2769,7 @@ const file_chatsdk_v1_api_proto_rawDesc = "" +
 	"\rsession_state\x18\x06 \x01(\x0e2\x18.chatsdk.v1.SessionStateR\fsessionState\x12\x1a\n" +
 	"\bverified\x18\a \x01(\bR\bverified\x12\x1c\n" +
 	"\tinitiator\x18\b \x01(\bR\tinitiator\x12(\n" +
-	"\x10last_activity_ms\x18\t \x01(\x04R\x0elastActivityMs\"\x95\x04\n" +
+	"\x10last_activity_ms\x18\t \x01(\x04R\x0elastActivityMs\"\x93\x04\n" +
 	"\aMessage\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\tR\tmessageId\x12'\n" +
@@ -2591,15 +2782,15 @@ const file_chatsdk_v1_api_proto_rawDesc = "" +
 	"\x06domain\x18\b \x01(\rR\x06domain\x12\x10\n" +
 	"\x03tag\x18\t \x01(\rR\x03tag\x12\x18\n" +
 	"\aversion\x18\n" +
-	" \x01(\rR\aversion\x12\x1e\n" +
-	"\apayload\x18\v \x01(\fB\x04\xa0\xb5\x18\x01R\apayload\x12\x1d\n" +
-	"\x04text\x18\f \x01(\tB\x04\xa0\xb5\x18\x01H\x00R\x04text\x88\x01\x01\x12 \n" +
+	" \x01(\rR\aversion\x12\x1d\n" +
+	"\apayload\x18\v \x01(\fB\x03\x80\x01\x01R\apayload\x12\x1c\n" +
+	"\x04text\x18\f \x01(\tB\x03\x80\x01\x01H\x00R\x04text\x88\x01\x01\x12 \n" +
 	"\trefers_to\x18\r \x01(\tH\x01R\brefersTo\x88\x01\x01\x122\n" +
 	"\x06status\x18\x0e \x01(\x0e2\x1a.chatsdk.v1.DeliveryStatusR\x06status\x12@\n" +
 	"\x0efailure_reason\x18\x0f \x01(\x0e2\x19.chatsdk.v1.FailureReasonR\rfailureReasonB\a\n" +
 	"\x05_textB\f\n" +
 	"\n" +
-	"_refers_to\"\x98\x05\n" +
+	"_refers_to\"\xd9\x05\n" +
 	"\x05Event\x12!\n" +
 	"\fevent_number\x18\x01 \x01(\x04R\veventNumber\x12\x1d\n" +
 	"\n" +
@@ -2612,7 +2803,8 @@ const file_chatsdk_v1_api_proto_rawDesc = "" +
 	"\x10messages_missing\x18\r \x01(\v2\x1b.chatsdk.v1.MessagesMissingH\x00R\x0fmessagesMissing\x12?\n" +
 	"\rmessages_lost\x18\x0e \x01(\v2\x18.chatsdk.v1.MessagesLostH\x00R\fmessagesLost\x12?\n" +
 	"\rinvite_reused\x18\x0f \x01(\v2\x18.chatsdk.v1.InviteReusedH\x00R\finviteReused\x12U\n" +
-	"\x15session_state_changed\x18\x10 \x01(\v2\x1f.chatsdk.v1.SessionStateChangedH\x00R\x13sessionStateChangedB\a\n" +
+	"\x15session_state_changed\x18\x10 \x01(\v2\x1f.chatsdk.v1.SessionStateChangedH\x00R\x13sessionStateChanged\x12?\n" +
+	"\rquota_changed\x18\x11 \x01(\v2\x18.chatsdk.v1.QuotaChangedH\x00R\fquotaChangedB\a\n" +
 	"\x05event\"p\n" +
 	"\x13ConversationStarted\x12<\n" +
 	"\fconversation\x18\x01 \x01(\v2\x18.chatsdk.v1.ConversationR\fconversation\x12\x1b\n" +
@@ -2634,7 +2826,10 @@ const file_chatsdk_v1_api_proto_rawDesc = "" +
 	"\fInviteReused\x12\x1b\n" +
 	"\tinvite_id\x18\x01 \x01(\tR\binviteId\"T\n" +
 	"\x13SessionStateChanged\x12=\n" +
-	"\rsession_state\x18\x01 \x01(\x0e2\x18.chatsdk.v1.SessionStateR\fsessionState\"\x16\n" +
+	"\rsession_state\x18\x01 \x01(\x0e2\x18.chatsdk.v1.SessionStateR\fsessionState\"I\n" +
+	"\fQuotaChanged\x12\x1c\n" +
+	"\texhausted\x18\x01 \x01(\bR\texhausted\x12\x1b\n" +
+	"\trenews_ms\x18\x02 \x01(\x04R\brenewsMs\"\x16\n" +
 	"\x14CreateAccountRequest\"\x15\n" +
 	"\x13ListAccountsRequest\"5\n" +
 	"\x14DeleteAccountRequest\x12\x1d\n" +
@@ -2650,19 +2845,19 @@ const file_chatsdk_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\"2\n" +
 	"\x13RevokeInviteRequest\x12\x1b\n" +
-	"\tinvite_id\x18\x01 \x01(\tR\binviteId\"0\n" +
-	"\x14InspectInviteRequest\x12\x18\n" +
-	"\x04link\x18\x01 \x01(\tB\x04\xa0\xb5\x18\x01R\x04link\"}\n" +
+	"\tinvite_id\x18\x01 \x01(\tR\binviteId\"/\n" +
+	"\x14InspectInviteRequest\x12\x17\n" +
+	"\x04link\x18\x01 \x01(\tB\x03\x80\x01\x01R\x04link\"|\n" +
 	"\x13AcceptInviteRequest\x12\x1d\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tR\taccountId\x12\x18\n" +
-	"\x04link\x18\x02 \x01(\tB\x04\xa0\xb5\x18\x01R\x04link\x12-\n" +
-	"\acontent\x18\x03 \x01(\v2\x13.chatsdk.v1.ContentR\acontent\"m\n" +
+	"account_id\x18\x01 \x01(\tR\taccountId\x12\x17\n" +
+	"\x04link\x18\x02 \x01(\tB\x03\x80\x01\x01R\x04link\x12-\n" +
+	"\acontent\x18\x03 \x01(\v2\x13.chatsdk.v1.ContentR\acontent\"l\n" +
 	"\aContent\x12\x16\n" +
 	"\x06domain\x18\x01 \x01(\rR\x06domain\x12\x10\n" +
 	"\x03tag\x18\x02 \x01(\rR\x03tag\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\rR\aversion\x12\x1e\n" +
-	"\apayload\x18\x04 \x01(\fB\x04\xa0\xb5\x18\x01R\apayload\"l\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\x12\x1d\n" +
+	"\apayload\x18\x04 \x01(\fB\x03\x80\x01\x01R\apayload\"l\n" +
 	"\x12SendMessageRequest\x12'\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\x12-\n" +
 	"\acontent\x18\x02 \x01(\v2\x13.chatsdk.v1.ContentR\acontent\"^\n" +
@@ -2687,7 +2882,14 @@ const file_chatsdk_v1_api_proto_rawDesc = "" +
 	"\x13AcceptRepairRequest\x12'\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\"=\n" +
 	"\x18AcknowledgeEventsRequest\x12!\n" +
-	"\fevent_number\x18\x01 \x01(\x04R\veventNumber\">\n" +
+	"\fevent_number\x18\x01 \x01(\x04R\veventNumber\"\x11\n" +
+	"\x0fGetQuotaRequest\"\x8c\x01\n" +
+	"\x05Quota\x12\x18\n" +
+	"\alimited\x18\x01 \x01(\bR\alimited\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x1c\n" +
+	"\tremaining\x18\x03 \x01(\rR\tremaining\x12\x1b\n" +
+	"\trenews_ms\x18\x04 \x01(\x04R\brenewsMs\x12\x18\n" +
+	"\awaiting\x18\x05 \x01(\rR\awaiting\">\n" +
 	"\vAccountList\x12/\n" +
 	"\baccounts\x18\x01 \x03(\v2\x13.chatsdk.v1.AccountR\baccounts\":\n" +
 	"\n" +
@@ -2738,7 +2940,7 @@ func file_chatsdk_v1_api_proto_rawDescGZIP() []byte {
 }
 
 var file_chatsdk_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_chatsdk_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_chatsdk_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_chatsdk_v1_api_proto_goTypes = []any{
 	(DeliveryStatus)(0),               // 0: chatsdk.v1.DeliveryStatus
 	(FailureReason)(0),                // 1: chatsdk.v1.FailureReason
@@ -2756,31 +2958,34 @@ var file_chatsdk_v1_api_proto_goTypes = []any{
 	(*MessagesLost)(nil),              // 13: chatsdk.v1.MessagesLost
 	(*InviteReused)(nil),              // 14: chatsdk.v1.InviteReused
 	(*SessionStateChanged)(nil),       // 15: chatsdk.v1.SessionStateChanged
-	(*CreateAccountRequest)(nil),      // 16: chatsdk.v1.CreateAccountRequest
-	(*ListAccountsRequest)(nil),       // 17: chatsdk.v1.ListAccountsRequest
-	(*DeleteAccountRequest)(nil),      // 18: chatsdk.v1.DeleteAccountRequest
-	(*CreateInviteRequest)(nil),       // 19: chatsdk.v1.CreateInviteRequest
-	(*ListInvitesRequest)(nil),        // 20: chatsdk.v1.ListInvitesRequest
-	(*RevokeInviteRequest)(nil),       // 21: chatsdk.v1.RevokeInviteRequest
-	(*InspectInviteRequest)(nil),      // 22: chatsdk.v1.InspectInviteRequest
-	(*AcceptInviteRequest)(nil),       // 23: chatsdk.v1.AcceptInviteRequest
-	(*Content)(nil),                   // 24: chatsdk.v1.Content
-	(*SendMessageRequest)(nil),        // 25: chatsdk.v1.SendMessageRequest
-	(*CancelMessageRequest)(nil),      // 26: chatsdk.v1.CancelMessageRequest
-	(*MarkReadRequest)(nil),           // 27: chatsdk.v1.MarkReadRequest
-	(*DeleteConversationRequest)(nil), // 28: chatsdk.v1.DeleteConversationRequest
-	(*GetSafetyNumberRequest)(nil),    // 29: chatsdk.v1.GetSafetyNumberRequest
-	(*SetVerifiedRequest)(nil),        // 30: chatsdk.v1.SetVerifiedRequest
-	(*RepairConversationRequest)(nil), // 31: chatsdk.v1.RepairConversationRequest
-	(*AcceptRepairRequest)(nil),       // 32: chatsdk.v1.AcceptRepairRequest
-	(*AcknowledgeEventsRequest)(nil),  // 33: chatsdk.v1.AcknowledgeEventsRequest
-	(*AccountList)(nil),               // 34: chatsdk.v1.AccountList
-	(*InviteList)(nil),                // 35: chatsdk.v1.InviteList
-	(*SentMessage)(nil),               // 36: chatsdk.v1.SentMessage
-	(*SafetyNumber)(nil),              // 37: chatsdk.v1.SafetyNumber
-	(*Done)(nil),                      // 38: chatsdk.v1.Done
-	(*Failure)(nil),                   // 39: chatsdk.v1.Failure
-	(ErrorCode)(0),                    // 40: chatsdk.v1.ErrorCode
+	(*QuotaChanged)(nil),              // 16: chatsdk.v1.QuotaChanged
+	(*CreateAccountRequest)(nil),      // 17: chatsdk.v1.CreateAccountRequest
+	(*ListAccountsRequest)(nil),       // 18: chatsdk.v1.ListAccountsRequest
+	(*DeleteAccountRequest)(nil),      // 19: chatsdk.v1.DeleteAccountRequest
+	(*CreateInviteRequest)(nil),       // 20: chatsdk.v1.CreateInviteRequest
+	(*ListInvitesRequest)(nil),        // 21: chatsdk.v1.ListInvitesRequest
+	(*RevokeInviteRequest)(nil),       // 22: chatsdk.v1.RevokeInviteRequest
+	(*InspectInviteRequest)(nil),      // 23: chatsdk.v1.InspectInviteRequest
+	(*AcceptInviteRequest)(nil),       // 24: chatsdk.v1.AcceptInviteRequest
+	(*Content)(nil),                   // 25: chatsdk.v1.Content
+	(*SendMessageRequest)(nil),        // 26: chatsdk.v1.SendMessageRequest
+	(*CancelMessageRequest)(nil),      // 27: chatsdk.v1.CancelMessageRequest
+	(*MarkReadRequest)(nil),           // 28: chatsdk.v1.MarkReadRequest
+	(*DeleteConversationRequest)(nil), // 29: chatsdk.v1.DeleteConversationRequest
+	(*GetSafetyNumberRequest)(nil),    // 30: chatsdk.v1.GetSafetyNumberRequest
+	(*SetVerifiedRequest)(nil),        // 31: chatsdk.v1.SetVerifiedRequest
+	(*RepairConversationRequest)(nil), // 32: chatsdk.v1.RepairConversationRequest
+	(*AcceptRepairRequest)(nil),       // 33: chatsdk.v1.AcceptRepairRequest
+	(*AcknowledgeEventsRequest)(nil),  // 34: chatsdk.v1.AcknowledgeEventsRequest
+	(*GetQuotaRequest)(nil),           // 35: chatsdk.v1.GetQuotaRequest
+	(*Quota)(nil),                     // 36: chatsdk.v1.Quota
+	(*AccountList)(nil),               // 37: chatsdk.v1.AccountList
+	(*InviteList)(nil),                // 38: chatsdk.v1.InviteList
+	(*SentMessage)(nil),               // 39: chatsdk.v1.SentMessage
+	(*SafetyNumber)(nil),              // 40: chatsdk.v1.SafetyNumber
+	(*Done)(nil),                      // 41: chatsdk.v1.Done
+	(*Failure)(nil),                   // 42: chatsdk.v1.Failure
+	(ErrorCode)(0),                    // 43: chatsdk.v1.ErrorCode
 }
 var file_chatsdk_v1_api_proto_depIdxs = []int32{
 	2,  // 0: chatsdk.v1.Conversation.session_state:type_name -> chatsdk.v1.SessionState
@@ -2793,23 +2998,24 @@ var file_chatsdk_v1_api_proto_depIdxs = []int32{
 	13, // 7: chatsdk.v1.Event.messages_lost:type_name -> chatsdk.v1.MessagesLost
 	14, // 8: chatsdk.v1.Event.invite_reused:type_name -> chatsdk.v1.InviteReused
 	15, // 9: chatsdk.v1.Event.session_state_changed:type_name -> chatsdk.v1.SessionStateChanged
-	6,  // 10: chatsdk.v1.ConversationStarted.conversation:type_name -> chatsdk.v1.Conversation
-	7,  // 11: chatsdk.v1.MessageReceived.message:type_name -> chatsdk.v1.Message
-	0,  // 12: chatsdk.v1.MessageStatusChanged.status:type_name -> chatsdk.v1.DeliveryStatus
-	1,  // 13: chatsdk.v1.MessageStatusChanged.failure_reason:type_name -> chatsdk.v1.FailureReason
-	2,  // 14: chatsdk.v1.SessionStateChanged.session_state:type_name -> chatsdk.v1.SessionState
-	24, // 15: chatsdk.v1.AcceptInviteRequest.content:type_name -> chatsdk.v1.Content
-	24, // 16: chatsdk.v1.SendMessageRequest.content:type_name -> chatsdk.v1.Content
-	3,  // 17: chatsdk.v1.AccountList.accounts:type_name -> chatsdk.v1.Account
-	4,  // 18: chatsdk.v1.InviteList.invites:type_name -> chatsdk.v1.Invite
-	6,  // 19: chatsdk.v1.SentMessage.conversation:type_name -> chatsdk.v1.Conversation
-	7,  // 20: chatsdk.v1.SentMessage.message:type_name -> chatsdk.v1.Message
-	40, // 21: chatsdk.v1.Failure.code:type_name -> chatsdk.v1.ErrorCode
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	16, // 10: chatsdk.v1.Event.quota_changed:type_name -> chatsdk.v1.QuotaChanged
+	6,  // 11: chatsdk.v1.ConversationStarted.conversation:type_name -> chatsdk.v1.Conversation
+	7,  // 12: chatsdk.v1.MessageReceived.message:type_name -> chatsdk.v1.Message
+	0,  // 13: chatsdk.v1.MessageStatusChanged.status:type_name -> chatsdk.v1.DeliveryStatus
+	1,  // 14: chatsdk.v1.MessageStatusChanged.failure_reason:type_name -> chatsdk.v1.FailureReason
+	2,  // 15: chatsdk.v1.SessionStateChanged.session_state:type_name -> chatsdk.v1.SessionState
+	25, // 16: chatsdk.v1.AcceptInviteRequest.content:type_name -> chatsdk.v1.Content
+	25, // 17: chatsdk.v1.SendMessageRequest.content:type_name -> chatsdk.v1.Content
+	3,  // 18: chatsdk.v1.AccountList.accounts:type_name -> chatsdk.v1.Account
+	4,  // 19: chatsdk.v1.InviteList.invites:type_name -> chatsdk.v1.Invite
+	6,  // 20: chatsdk.v1.SentMessage.conversation:type_name -> chatsdk.v1.Conversation
+	7,  // 21: chatsdk.v1.SentMessage.message:type_name -> chatsdk.v1.Message
+	43, // 22: chatsdk.v1.Failure.code:type_name -> chatsdk.v1.ErrorCode
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_chatsdk_v1_api_proto_init() }
@@ -2818,7 +3024,6 @@ func file_chatsdk_v1_api_proto_init() {
 		return
 	}
 	file_chatsdk_v1_errors_proto_init()
-	file_chatsdk_v1_options_proto_init()
 	file_chatsdk_v1_api_proto_msgTypes[4].OneofWrappers = []any{}
 	file_chatsdk_v1_api_proto_msgTypes[5].OneofWrappers = []any{
 		(*Event_ConversationStarted)(nil),
@@ -2828,6 +3033,7 @@ func file_chatsdk_v1_api_proto_init() {
 		(*Event_MessagesLost)(nil),
 		(*Event_InviteReused)(nil),
 		(*Event_SessionStateChanged)(nil),
+		(*Event_QuotaChanged)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2835,7 +3041,7 @@ func file_chatsdk_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatsdk_v1_api_proto_rawDesc), len(file_chatsdk_v1_api_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   37,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -166,8 +166,10 @@ type Config struct {
 	HistoryIntervalMs uint32 `protobuf:"varint,14,opt,name=history_interval_ms,json=historyIntervalMs,proto3" json:"history_interval_ms,omitempty"`
 	// Least time between repair requests of a conversation; default 24 h.
 	RepairIntervalMs uint64 `protobuf:"varint,16,opt,name=repair_interval_ms,json=repairIntervalMs,proto3" json:"repair_interval_ms,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Set: publications are limited as a network with RLN demands (docs/spec/11-rate-limit.md). Not set: no limit.
+	RateLimit     *RateLimit `protobuf:"bytes,17,opt,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Config) Reset() {
@@ -305,6 +307,68 @@ func (x *Config) GetRepairIntervalMs() uint64 {
 	return 0
 }
 
+func (x *Config) GetRateLimit() *RateLimit {
+	if x != nil {
+		return x.RateLimit
+	}
+	return nil
+}
+
+// How much may be published, as the membership and the network say.
+type RateLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Length of an epoch in seconds, 1 to 86,400; default 600.
+	EpochSeconds uint32 `protobuf:"varint,1,opt,name=epoch_seconds,json=epochSeconds,proto3" json:"epoch_seconds,omitempty"`
+	// Publications in an epoch, 1 to 65,535; default 100.
+	MessagesPerEpoch uint32 `protobuf:"varint,2,opt,name=messages_per_epoch,json=messagesPerEpoch,proto3" json:"messages_per_epoch,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *RateLimit) Reset() {
+	*x = RateLimit{}
+	mi := &file_chatsdk_v1_host_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RateLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RateLimit) ProtoMessage() {}
+
+func (x *RateLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_chatsdk_v1_host_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
+func (*RateLimit) Descriptor() ([]byte, []int) {
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RateLimit) GetEpochSeconds() uint32 {
+	if x != nil {
+		return x.EpochSeconds
+	}
+	return 0
+}
+
+func (x *RateLimit) GetMessagesPerEpoch() uint32 {
+	if x != nil {
+		return x.MessagesPerEpoch
+	}
+	return 0
+}
+
 // One input. The same records, input, time and entropy give the same outcome, to the byte.
 type Input struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -339,6 +403,7 @@ type Input struct {
 	//	*Input_RepairConversation
 	//	*Input_AcceptRepair
 	//	*Input_AcknowledgeEvents
+	//	*Input_GetQuota
 	Input         isInput_Input `protobuf_oneof:"input"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -346,7 +411,7 @@ type Input struct {
 
 func (x *Input) Reset() {
 	*x = Input{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[1]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -358,7 +423,7 @@ func (x *Input) String() string {
 func (*Input) ProtoMessage() {}
 
 func (x *Input) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[1]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -371,7 +436,7 @@ func (x *Input) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input.ProtoReflect.Descriptor instead.
 func (*Input) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{1}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Input) GetNowMs() uint64 {
@@ -602,6 +667,15 @@ func (x *Input) GetAcknowledgeEvents() *AcknowledgeEventsRequest {
 	return nil
 }
 
+func (x *Input) GetGetQuota() *GetQuotaRequest {
+	if x != nil {
+		if x, ok := x.Input.(*Input_GetQuota); ok {
+			return x.GetQuota
+		}
+	}
+	return nil
+}
+
 type isInput_Input interface {
 	isInput_Input()
 }
@@ -721,6 +795,11 @@ type Input_AcknowledgeEvents struct {
 	AcknowledgeEvents *AcknowledgeEventsRequest `protobuf:"bytes,37,opt,name=acknowledge_events,json=acknowledgeEvents,proto3,oneof"`
 }
 
+type Input_GetQuota struct {
+	// See the request.
+	GetQuota *GetQuotaRequest `protobuf:"bytes,38,opt,name=get_quota,json=getQuota,proto3,oneof"`
+}
+
 func (*Input_Start) isInput_Input() {}
 
 func (*Input_EnvelopeReceived) isInput_Input() {}
@@ -767,6 +846,8 @@ func (*Input_AcceptRepair) isInput_Input() {}
 
 func (*Input_AcknowledgeEvents) isInput_Input() {}
 
+func (*Input_GetQuota) isInput_Input() {}
+
 // Storage is open. The outcome subscribes, republishes the outbox, asks for history and replays unacknowledged events.
 type Start struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -778,7 +859,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[2]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +871,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[2]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +884,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{2}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Start) GetRolledBack() bool {
@@ -826,7 +907,7 @@ type EnvelopeReceived struct {
 
 func (x *EnvelopeReceived) Reset() {
 	*x = EnvelopeReceived{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[3]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +919,7 @@ func (x *EnvelopeReceived) String() string {
 func (*EnvelopeReceived) ProtoMessage() {}
 
 func (x *EnvelopeReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[3]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +932,7 @@ func (x *EnvelopeReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvelopeReceived.ProtoReflect.Descriptor instead.
 func (*EnvelopeReceived) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{3}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *EnvelopeReceived) GetTopic() string {
@@ -885,7 +966,7 @@ type HistoryPage struct {
 
 func (x *HistoryPage) Reset() {
 	*x = HistoryPage{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[4]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +978,7 @@ func (x *HistoryPage) String() string {
 func (*HistoryPage) ProtoMessage() {}
 
 func (x *HistoryPage) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[4]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +991,7 @@ func (x *HistoryPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryPage.ProtoReflect.Descriptor instead.
 func (*HistoryPage) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{4}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *HistoryPage) GetQueryId() string {
@@ -956,7 +1037,7 @@ type PublishResult struct {
 
 func (x *PublishResult) Reset() {
 	*x = PublishResult{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[5]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1049,7 @@ func (x *PublishResult) String() string {
 func (*PublishResult) ProtoMessage() {}
 
 func (x *PublishResult) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[5]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1062,7 @@ func (x *PublishResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResult.ProtoReflect.Descriptor instead.
 func (*PublishResult) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{5}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PublishResult) GetPublishId() string {
@@ -1014,7 +1095,7 @@ type Wake struct {
 
 func (x *Wake) Reset() {
 	*x = Wake{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[6]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1026,7 +1107,7 @@ func (x *Wake) String() string {
 func (*Wake) ProtoMessage() {}
 
 func (x *Wake) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[6]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1039,7 +1120,7 @@ func (x *Wake) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wake.ProtoReflect.Descriptor instead.
 func (*Wake) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{6}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{7}
 }
 
 // The transport gained or lost its connection.
@@ -1053,7 +1134,7 @@ type ConnectionChanged struct {
 
 func (x *ConnectionChanged) Reset() {
 	*x = ConnectionChanged{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[7]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1146,7 @@ func (x *ConnectionChanged) String() string {
 func (*ConnectionChanged) ProtoMessage() {}
 
 func (x *ConnectionChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[7]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1159,7 @@ func (x *ConnectionChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionChanged.ProtoReflect.Descriptor instead.
 func (*ConnectionChanged) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{7}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ConnectionChanged) GetOnline() bool {
@@ -1105,7 +1186,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[8]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1117,7 +1198,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[8]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1130,7 +1211,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{8}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Outcome) GetChanges() []*Change {
@@ -1177,6 +1258,7 @@ type Reply struct {
 	//	*Reply_InviteDetails
 	//	*Reply_SentMessage
 	//	*Reply_SafetyNumber
+	//	*Reply_Quota
 	Reply         isReply_Reply `protobuf_oneof:"reply"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1184,7 +1266,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[9]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1196,7 +1278,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[9]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1209,7 +1291,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{9}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Reply) GetReply() isReply_Reply {
@@ -1300,6 +1382,15 @@ func (x *Reply) GetSafetyNumber() *SafetyNumber {
 	return nil
 }
 
+func (x *Reply) GetQuota() *Quota {
+	if x != nil {
+		if x, ok := x.Reply.(*Reply_Quota); ok {
+			return x.Quota
+		}
+	}
+	return nil
+}
+
 type isReply_Reply interface {
 	isReply_Reply()
 }
@@ -1349,6 +1440,11 @@ type Reply_SafetyNumber struct {
 	SafetyNumber *SafetyNumber `protobuf:"bytes,10,opt,name=safety_number,json=safetyNumber,proto3,oneof"`
 }
 
+type Reply_Quota struct {
+	// Of get_quota.
+	Quota *Quota `protobuf:"bytes,11,opt,name=quota,proto3,oneof"`
+}
+
 func (*Reply_Failure) isReply_Reply() {}
 
 func (*Reply_Done) isReply_Reply() {}
@@ -1366,6 +1462,8 @@ func (*Reply_InviteDetails) isReply_Reply() {}
 func (*Reply_SentMessage) isReply_Reply() {}
 
 func (*Reply_SafetyNumber) isReply_Reply() {}
+
+func (*Reply_Quota) isReply_Reply() {}
 
 // A change of the storage. Changes apply in order.
 type Change struct {
@@ -1392,7 +1490,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[10]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1502,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[10]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1515,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{10}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Change) GetChange() isChange_Change {
@@ -1621,7 +1719,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[11]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +1731,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[11]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1646,7 +1744,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{11}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Record) GetKey() string {
@@ -1676,7 +1774,7 @@ type TagChange struct {
 
 func (x *TagChange) Reset() {
 	*x = TagChange{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[12]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1786,7 @@ func (x *TagChange) String() string {
 func (*TagChange) ProtoMessage() {}
 
 func (x *TagChange) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[12]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1799,7 @@ func (x *TagChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagChange.ProtoReflect.Descriptor instead.
 func (*TagChange) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{12}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TagChange) GetKey() string {
@@ -1735,7 +1833,7 @@ type StatusChange struct {
 
 func (x *StatusChange) Reset() {
 	*x = StatusChange{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[13]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +1845,7 @@ func (x *StatusChange) String() string {
 func (*StatusChange) ProtoMessage() {}
 
 func (x *StatusChange) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[13]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +1858,7 @@ func (x *StatusChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusChange.ProtoReflect.Descriptor instead.
 func (*StatusChange) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{13}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StatusChange) GetConversationId() string {
@@ -1804,7 +1902,7 @@ type ReadChange struct {
 
 func (x *ReadChange) Reset() {
 	*x = ReadChange{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[14]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +1914,7 @@ func (x *ReadChange) String() string {
 func (*ReadChange) ProtoMessage() {}
 
 func (x *ReadChange) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[14]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +1927,7 @@ func (x *ReadChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadChange.ProtoReflect.Descriptor instead.
 func (*ReadChange) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{14}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReadChange) GetConversationId() string {
@@ -1863,7 +1961,7 @@ type Read struct {
 
 func (x *Read) Reset() {
 	*x = Read{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[15]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1875,7 +1973,7 @@ func (x *Read) String() string {
 func (*Read) ProtoMessage() {}
 
 func (x *Read) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[15]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1888,7 +1986,7 @@ func (x *Read) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Read.ProtoReflect.Descriptor instead.
 func (*Read) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{15}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Read) GetRead() isRead_Read {
@@ -1963,7 +2061,7 @@ type Scan struct {
 
 func (x *Scan) Reset() {
 	*x = Scan{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[16]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2073,7 @@ func (x *Scan) String() string {
 func (*Scan) ProtoMessage() {}
 
 func (x *Scan) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[16]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2086,7 @@ func (x *Scan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scan.ProtoReflect.Descriptor instead.
 func (*Scan) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{16}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Scan) GetPrefix() string {
@@ -2024,7 +2122,7 @@ type Effect struct {
 
 func (x *Effect) Reset() {
 	*x = Effect{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[17]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2036,7 +2134,7 @@ func (x *Effect) String() string {
 func (*Effect) ProtoMessage() {}
 
 func (x *Effect) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[17]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2049,7 +2147,7 @@ func (x *Effect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Effect.ProtoReflect.Descriptor instead.
 func (*Effect) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{17}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Effect) GetEffect() isEffect_Effect {
@@ -2153,14 +2251,17 @@ type Publish struct {
 	// Payload of the WakuMessage.
 	Payload []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
 	// Which goes first when the rate is limited.
-	Priority      Priority `protobuf:"varint,4,opt,name=priority,proto3,enum=chatsdk.v1.Priority" json:"priority,omitempty"`
+	Priority Priority `protobuf:"varint,4,opt,name=priority,proto3,enum=chatsdk.v1.Priority" json:"priority,omitempty"`
+	// With a rate limit: what the proof is made for. Never released twice, in any circumstances: two proofs with one slot reveal the
+	// membership's secret key.
+	Slot          *RateSlot `protobuf:"bytes,5,opt,name=slot,proto3" json:"slot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[18]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +2273,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[18]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +2286,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{18}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Publish) GetPublishId() string {
@@ -2216,6 +2317,68 @@ func (x *Publish) GetPriority() Priority {
 	return Priority_MESSAGE
 }
 
+func (x *Publish) GetSlot() *RateSlot {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+// The right to publish once.
+type RateSlot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unix time in seconds, divided by the length of an epoch.
+	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// From 0, below the number of messages in an epoch.
+	MessageId     uint32 `protobuf:"varint,2,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RateSlot) Reset() {
+	*x = RateSlot{}
+	mi := &file_chatsdk_v1_host_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RateSlot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RateSlot) ProtoMessage() {}
+
+func (x *RateSlot) ProtoReflect() protoreflect.Message {
+	mi := &file_chatsdk_v1_host_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RateSlot.ProtoReflect.Descriptor instead.
+func (*RateSlot) Descriptor() ([]byte, []int) {
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RateSlot) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *RateSlot) GetMessageId() uint32 {
+	if x != nil {
+		return x.MessageId
+	}
+	return 0
+}
+
 // Receive from exactly these topics.
 type Subscribe struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2227,7 +2390,7 @@ type Subscribe struct {
 
 func (x *Subscribe) Reset() {
 	*x = Subscribe{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[19]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2402,7 @@ func (x *Subscribe) String() string {
 func (*Subscribe) ProtoMessage() {}
 
 func (x *Subscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[19]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2415,7 @@ func (x *Subscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
 func (*Subscribe) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{19}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Subscribe) GetTopics() []string {
@@ -2279,7 +2442,7 @@ type QueryHistory struct {
 
 func (x *QueryHistory) Reset() {
 	*x = QueryHistory{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[20]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +2454,7 @@ func (x *QueryHistory) String() string {
 func (*QueryHistory) ProtoMessage() {}
 
 func (x *QueryHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[20]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +2467,7 @@ func (x *QueryHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryHistory.ProtoReflect.Descriptor instead.
 func (*QueryHistory) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{20}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *QueryHistory) GetQueryId() string {
@@ -2348,7 +2511,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[21]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2523,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[21]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2536,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{21}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Log) GetLevel() LogLevel {
@@ -2407,7 +2570,7 @@ type VaultHeader struct {
 
 func (x *VaultHeader) Reset() {
 	*x = VaultHeader{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[22]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +2582,7 @@ func (x *VaultHeader) String() string {
 func (*VaultHeader) ProtoMessage() {}
 
 func (x *VaultHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[22]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +2595,7 @@ func (x *VaultHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VaultHeader.ProtoReflect.Descriptor instead.
 func (*VaultHeader) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{22}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *VaultHeader) GetFormat() uint32 {
@@ -2481,7 +2644,7 @@ type KeyDerivation struct {
 
 func (x *KeyDerivation) Reset() {
 	*x = KeyDerivation{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[23]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2656,7 @@ func (x *KeyDerivation) String() string {
 func (*KeyDerivation) ProtoMessage() {}
 
 func (x *KeyDerivation) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[23]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2669,7 @@ func (x *KeyDerivation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyDerivation.ProtoReflect.Descriptor instead.
 func (*KeyDerivation) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{23}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *KeyDerivation) GetDerivation() isKeyDerivation_Derivation {
@@ -2593,7 +2756,7 @@ type Unprotected struct {
 
 func (x *Unprotected) Reset() {
 	*x = Unprotected{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[24]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +2768,7 @@ func (x *Unprotected) String() string {
 func (*Unprotected) ProtoMessage() {}
 
 func (x *Unprotected) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[24]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +2781,7 @@ func (x *Unprotected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unprotected.ProtoReflect.Descriptor instead.
 func (*Unprotected) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{24}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{26}
 }
 
 // 32 raw bytes from the host.
@@ -2630,7 +2793,7 @@ type RawKey struct {
 
 func (x *RawKey) Reset() {
 	*x = RawKey{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[25]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +2805,7 @@ func (x *RawKey) String() string {
 func (*RawKey) ProtoMessage() {}
 
 func (x *RawKey) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[25]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2655,7 +2818,7 @@ func (x *RawKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RawKey.ProtoReflect.Descriptor instead.
 func (*RawKey) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{25}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{27}
 }
 
 // Argon2id (RFC 9106), version 0x13, 32 bytes of output.
@@ -2675,7 +2838,7 @@ type Argon2Id struct {
 
 func (x *Argon2Id) Reset() {
 	*x = Argon2Id{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[26]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +2850,7 @@ func (x *Argon2Id) String() string {
 func (*Argon2Id) ProtoMessage() {}
 
 func (x *Argon2Id) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[26]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +2863,7 @@ func (x *Argon2Id) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Argon2Id.ProtoReflect.Descriptor instead.
 func (*Argon2Id) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{26}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Argon2Id) GetSalt() []byte {
@@ -2744,7 +2907,7 @@ type Keyring struct {
 
 func (x *Keyring) Reset() {
 	*x = Keyring{}
-	mi := &file_chatsdk_v1_host_proto_msgTypes[27]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2756,7 +2919,7 @@ func (x *Keyring) String() string {
 func (*Keyring) ProtoMessage() {}
 
 func (x *Keyring) ProtoReflect() protoreflect.Message {
-	mi := &file_chatsdk_v1_host_proto_msgTypes[27]
+	mi := &file_chatsdk_v1_host_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2769,7 +2932,7 @@ func (x *Keyring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keyring.ProtoReflect.Descriptor instead.
 func (*Keyring) Descriptor() ([]byte, []int) {
-	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{27}
+	return file_chatsdk_v1_host_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Keyring) GetService() string {
@@ -2791,7 +2954,7 @@ var File_chatsdk_v1_host_proto protoreflect.FileDescriptor
 const file_chatsdk_v1_host_proto_rawDesc = "" +
 	"\n" +
 	"\x15chatsdk/v1/host.proto\x12\n" +
-	"chatsdk.v1\x1a\x14chatsdk/v1/api.proto\x1a\x18chatsdk/v1/options.proto\"\xb2\x04\n" +
+	"chatsdk.v1\x1a\x14chatsdk/v1/api.proto\"\xe8\x04\n" +
 	"\x06Config\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\rR\tclusterId\x12\x1f\n" +
@@ -2813,10 +2976,15 @@ const file_chatsdk_v1_host_proto_rawDesc = "" +
 	"gapDelayMs\x12'\n" +
 	"\x0frepair_attempts\x18\r \x01(\rR\x0erepairAttempts\x12.\n" +
 	"\x13history_interval_ms\x18\x0e \x01(\rR\x11historyIntervalMs\x12,\n" +
-	"\x12repair_interval_ms\x18\x10 \x01(\x04R\x10repairIntervalMs\"\xb5\r\n" +
+	"\x12repair_interval_ms\x18\x10 \x01(\x04R\x10repairIntervalMs\x124\n" +
+	"\n" +
+	"rate_limit\x18\x11 \x01(\v2\x15.chatsdk.v1.RateLimitR\trateLimit\"^\n" +
+	"\tRateLimit\x12#\n" +
+	"\repoch_seconds\x18\x01 \x01(\rR\fepochSeconds\x12,\n" +
+	"\x12messages_per_epoch\x18\x02 \x01(\rR\x10messagesPerEpoch\"\xf0\r\n" +
 	"\x05Input\x12\x15\n" +
-	"\x06now_ms\x18\x01 \x01(\x04R\x05nowMs\x12\x1e\n" +
-	"\aentropy\x18\x02 \x01(\fB\x04\xa0\xb5\x18\x01R\aentropy\x12)\n" +
+	"\x06now_ms\x18\x01 \x01(\x04R\x05nowMs\x12\x1d\n" +
+	"\aentropy\x18\x02 \x01(\fB\x03\x80\x01\x01R\aentropy\x12)\n" +
 	"\x05start\x18\x03 \x01(\v2\x11.chatsdk.v1.StartH\x00R\x05start\x12K\n" +
 	"\x11envelope_received\x18\x04 \x01(\v2\x1c.chatsdk.v1.EnvelopeReceivedH\x00R\x10envelopeReceived\x12<\n" +
 	"\fhistory_page\x18\x05 \x01(\v2\x17.chatsdk.v1.HistoryPageH\x00R\vhistoryPage\x12B\n" +
@@ -2839,7 +3007,8 @@ const file_chatsdk_v1_host_proto_rawDesc = "" +
 	"\fset_verified\x18\" \x01(\v2\x1e.chatsdk.v1.SetVerifiedRequestH\x00R\vsetVerified\x12X\n" +
 	"\x13repair_conversation\x18# \x01(\v2%.chatsdk.v1.RepairConversationRequestH\x00R\x12repairConversation\x12F\n" +
 	"\raccept_repair\x18$ \x01(\v2\x1f.chatsdk.v1.AcceptRepairRequestH\x00R\facceptRepair\x12U\n" +
-	"\x12acknowledge_events\x18% \x01(\v2$.chatsdk.v1.AcknowledgeEventsRequestH\x00R\x11acknowledgeEventsB\a\n" +
+	"\x12acknowledge_events\x18% \x01(\v2$.chatsdk.v1.AcknowledgeEventsRequestH\x00R\x11acknowledgeEvents\x12:\n" +
+	"\tget_quota\x18& \x01(\v2\x1b.chatsdk.v1.GetQuotaRequestH\x00R\bgetQuotaB\a\n" +
 	"\x05input\"(\n" +
 	"\x05Start\x12\x1f\n" +
 	"\vrolled_back\x18\x01 \x01(\bR\n" +
@@ -2864,7 +3033,7 @@ const file_chatsdk_v1_host_proto_rawDesc = "" +
 	"\achanges\x18\x01 \x03(\v2\x12.chatsdk.v1.ChangeR\achanges\x12,\n" +
 	"\aeffects\x18\x02 \x03(\v2\x12.chatsdk.v1.EffectR\aeffects\x12)\n" +
 	"\x06events\x18\x03 \x03(\v2\x11.chatsdk.v1.EventR\x06events\x12'\n" +
-	"\x05reply\x18\x04 \x01(\v2\x11.chatsdk.v1.ReplyR\x05reply\"\xf6\x03\n" +
+	"\x05reply\x18\x04 \x01(\v2\x11.chatsdk.v1.ReplyR\x05reply\"\xa1\x04\n" +
 	"\x05Reply\x12/\n" +
 	"\afailure\x18\x01 \x01(\v2\x13.chatsdk.v1.FailureH\x00R\afailure\x12&\n" +
 	"\x04done\x18\x02 \x01(\v2\x10.chatsdk.v1.DoneH\x00R\x04done\x12/\n" +
@@ -2875,7 +3044,8 @@ const file_chatsdk_v1_host_proto_rawDesc = "" +
 	"\x0einvite_details\x18\a \x01(\v2\x19.chatsdk.v1.InviteDetailsH\x00R\rinviteDetails\x12<\n" +
 	"\fsent_message\x18\b \x01(\v2\x17.chatsdk.v1.SentMessageH\x00R\vsentMessage\x12?\n" +
 	"\rsafety_number\x18\n" +
-	" \x01(\v2\x18.chatsdk.v1.SafetyNumberH\x00R\fsafetyNumberB\a\n" +
+	" \x01(\v2\x18.chatsdk.v1.SafetyNumberH\x00R\fsafetyNumber\x12)\n" +
+	"\x05quota\x18\v \x01(\v2\x11.chatsdk.v1.QuotaH\x00R\x05quotaB\a\n" +
 	"\x05reply\"\xab\x04\n" +
 	"\x06Change\x12&\n" +
 	"\x03put\x18\x01 \x01(\v2\x12.chatsdk.v1.RecordH\x00R\x03put\x12\x18\n" +
@@ -2926,13 +3096,18 @@ const file_chatsdk_v1_host_proto_rawDesc = "" +
 	"\n" +
 	"wake_at_ms\x18\x04 \x01(\x04H\x00R\bwakeAtMs\x12#\n" +
 	"\x03log\x18\x05 \x01(\v2\x0f.chatsdk.v1.LogH\x00R\x03logB\b\n" +
-	"\x06effect\"\x8a\x01\n" +
+	"\x06effect\"\xb4\x01\n" +
 	"\aPublish\x12\x1d\n" +
 	"\n" +
 	"publish_id\x18\x01 \x01(\tR\tpublishId\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x12\x18\n" +
 	"\apayload\x18\x03 \x01(\fR\apayload\x120\n" +
-	"\bpriority\x18\x04 \x01(\x0e2\x14.chatsdk.v1.PriorityR\bpriority\"#\n" +
+	"\bpriority\x18\x04 \x01(\x0e2\x14.chatsdk.v1.PriorityR\bpriority\x12(\n" +
+	"\x04slot\x18\x05 \x01(\v2\x14.chatsdk.v1.RateSlotR\x04slot\"?\n" +
+	"\bRateSlot\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x02 \x01(\rR\tmessageId\"#\n" +
 	"\tSubscribe\x12\x16\n" +
 	"\x06topics\x18\x01 \x03(\tR\x06topics\"s\n" +
 	"\fQueryHistory\x12\x19\n" +
@@ -2992,134 +3167,142 @@ func file_chatsdk_v1_host_proto_rawDescGZIP() []byte {
 }
 
 var file_chatsdk_v1_host_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_chatsdk_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_chatsdk_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_chatsdk_v1_host_proto_goTypes = []any{
 	(Priority)(0),                     // 0: chatsdk.v1.Priority
 	(LogLevel)(0),                     // 1: chatsdk.v1.LogLevel
 	(*Config)(nil),                    // 2: chatsdk.v1.Config
-	(*Input)(nil),                     // 3: chatsdk.v1.Input
-	(*Start)(nil),                     // 4: chatsdk.v1.Start
-	(*EnvelopeReceived)(nil),          // 5: chatsdk.v1.EnvelopeReceived
-	(*HistoryPage)(nil),               // 6: chatsdk.v1.HistoryPage
-	(*PublishResult)(nil),             // 7: chatsdk.v1.PublishResult
-	(*Wake)(nil),                      // 8: chatsdk.v1.Wake
-	(*ConnectionChanged)(nil),         // 9: chatsdk.v1.ConnectionChanged
-	(*Outcome)(nil),                   // 10: chatsdk.v1.Outcome
-	(*Reply)(nil),                     // 11: chatsdk.v1.Reply
-	(*Change)(nil),                    // 12: chatsdk.v1.Change
-	(*Record)(nil),                    // 13: chatsdk.v1.Record
-	(*TagChange)(nil),                 // 14: chatsdk.v1.TagChange
-	(*StatusChange)(nil),              // 15: chatsdk.v1.StatusChange
-	(*ReadChange)(nil),                // 16: chatsdk.v1.ReadChange
-	(*Read)(nil),                      // 17: chatsdk.v1.Read
-	(*Scan)(nil),                      // 18: chatsdk.v1.Scan
-	(*Effect)(nil),                    // 19: chatsdk.v1.Effect
-	(*Publish)(nil),                   // 20: chatsdk.v1.Publish
-	(*Subscribe)(nil),                 // 21: chatsdk.v1.Subscribe
-	(*QueryHistory)(nil),              // 22: chatsdk.v1.QueryHistory
-	(*Log)(nil),                       // 23: chatsdk.v1.Log
-	(*VaultHeader)(nil),               // 24: chatsdk.v1.VaultHeader
-	(*KeyDerivation)(nil),             // 25: chatsdk.v1.KeyDerivation
-	(*Unprotected)(nil),               // 26: chatsdk.v1.Unprotected
-	(*RawKey)(nil),                    // 27: chatsdk.v1.RawKey
-	(*Argon2Id)(nil),                  // 28: chatsdk.v1.Argon2id
-	(*Keyring)(nil),                   // 29: chatsdk.v1.Keyring
-	(*CreateAccountRequest)(nil),      // 30: chatsdk.v1.CreateAccountRequest
-	(*ListAccountsRequest)(nil),       // 31: chatsdk.v1.ListAccountsRequest
-	(*DeleteAccountRequest)(nil),      // 32: chatsdk.v1.DeleteAccountRequest
-	(*CreateInviteRequest)(nil),       // 33: chatsdk.v1.CreateInviteRequest
-	(*ListInvitesRequest)(nil),        // 34: chatsdk.v1.ListInvitesRequest
-	(*RevokeInviteRequest)(nil),       // 35: chatsdk.v1.RevokeInviteRequest
-	(*InspectInviteRequest)(nil),      // 36: chatsdk.v1.InspectInviteRequest
-	(*AcceptInviteRequest)(nil),       // 37: chatsdk.v1.AcceptInviteRequest
-	(*SendMessageRequest)(nil),        // 38: chatsdk.v1.SendMessageRequest
-	(*CancelMessageRequest)(nil),      // 39: chatsdk.v1.CancelMessageRequest
-	(*MarkReadRequest)(nil),           // 40: chatsdk.v1.MarkReadRequest
-	(*DeleteConversationRequest)(nil), // 41: chatsdk.v1.DeleteConversationRequest
-	(*GetSafetyNumberRequest)(nil),    // 42: chatsdk.v1.GetSafetyNumberRequest
-	(*SetVerifiedRequest)(nil),        // 43: chatsdk.v1.SetVerifiedRequest
-	(*RepairConversationRequest)(nil), // 44: chatsdk.v1.RepairConversationRequest
-	(*AcceptRepairRequest)(nil),       // 45: chatsdk.v1.AcceptRepairRequest
-	(*AcknowledgeEventsRequest)(nil),  // 46: chatsdk.v1.AcknowledgeEventsRequest
-	(*Event)(nil),                     // 47: chatsdk.v1.Event
-	(*Failure)(nil),                   // 48: chatsdk.v1.Failure
-	(*Done)(nil),                      // 49: chatsdk.v1.Done
-	(*Account)(nil),                   // 50: chatsdk.v1.Account
-	(*AccountList)(nil),               // 51: chatsdk.v1.AccountList
-	(*Invite)(nil),                    // 52: chatsdk.v1.Invite
-	(*InviteList)(nil),                // 53: chatsdk.v1.InviteList
-	(*InviteDetails)(nil),             // 54: chatsdk.v1.InviteDetails
-	(*SentMessage)(nil),               // 55: chatsdk.v1.SentMessage
-	(*SafetyNumber)(nil),              // 56: chatsdk.v1.SafetyNumber
-	(*Message)(nil),                   // 57: chatsdk.v1.Message
-	(*Conversation)(nil),              // 58: chatsdk.v1.Conversation
-	(DeliveryStatus)(0),               // 59: chatsdk.v1.DeliveryStatus
-	(FailureReason)(0),                // 60: chatsdk.v1.FailureReason
+	(*RateLimit)(nil),                 // 3: chatsdk.v1.RateLimit
+	(*Input)(nil),                     // 4: chatsdk.v1.Input
+	(*Start)(nil),                     // 5: chatsdk.v1.Start
+	(*EnvelopeReceived)(nil),          // 6: chatsdk.v1.EnvelopeReceived
+	(*HistoryPage)(nil),               // 7: chatsdk.v1.HistoryPage
+	(*PublishResult)(nil),             // 8: chatsdk.v1.PublishResult
+	(*Wake)(nil),                      // 9: chatsdk.v1.Wake
+	(*ConnectionChanged)(nil),         // 10: chatsdk.v1.ConnectionChanged
+	(*Outcome)(nil),                   // 11: chatsdk.v1.Outcome
+	(*Reply)(nil),                     // 12: chatsdk.v1.Reply
+	(*Change)(nil),                    // 13: chatsdk.v1.Change
+	(*Record)(nil),                    // 14: chatsdk.v1.Record
+	(*TagChange)(nil),                 // 15: chatsdk.v1.TagChange
+	(*StatusChange)(nil),              // 16: chatsdk.v1.StatusChange
+	(*ReadChange)(nil),                // 17: chatsdk.v1.ReadChange
+	(*Read)(nil),                      // 18: chatsdk.v1.Read
+	(*Scan)(nil),                      // 19: chatsdk.v1.Scan
+	(*Effect)(nil),                    // 20: chatsdk.v1.Effect
+	(*Publish)(nil),                   // 21: chatsdk.v1.Publish
+	(*RateSlot)(nil),                  // 22: chatsdk.v1.RateSlot
+	(*Subscribe)(nil),                 // 23: chatsdk.v1.Subscribe
+	(*QueryHistory)(nil),              // 24: chatsdk.v1.QueryHistory
+	(*Log)(nil),                       // 25: chatsdk.v1.Log
+	(*VaultHeader)(nil),               // 26: chatsdk.v1.VaultHeader
+	(*KeyDerivation)(nil),             // 27: chatsdk.v1.KeyDerivation
+	(*Unprotected)(nil),               // 28: chatsdk.v1.Unprotected
+	(*RawKey)(nil),                    // 29: chatsdk.v1.RawKey
+	(*Argon2Id)(nil),                  // 30: chatsdk.v1.Argon2id
+	(*Keyring)(nil),                   // 31: chatsdk.v1.Keyring
+	(*CreateAccountRequest)(nil),      // 32: chatsdk.v1.CreateAccountRequest
+	(*ListAccountsRequest)(nil),       // 33: chatsdk.v1.ListAccountsRequest
+	(*DeleteAccountRequest)(nil),      // 34: chatsdk.v1.DeleteAccountRequest
+	(*CreateInviteRequest)(nil),       // 35: chatsdk.v1.CreateInviteRequest
+	(*ListInvitesRequest)(nil),        // 36: chatsdk.v1.ListInvitesRequest
+	(*RevokeInviteRequest)(nil),       // 37: chatsdk.v1.RevokeInviteRequest
+	(*InspectInviteRequest)(nil),      // 38: chatsdk.v1.InspectInviteRequest
+	(*AcceptInviteRequest)(nil),       // 39: chatsdk.v1.AcceptInviteRequest
+	(*SendMessageRequest)(nil),        // 40: chatsdk.v1.SendMessageRequest
+	(*CancelMessageRequest)(nil),      // 41: chatsdk.v1.CancelMessageRequest
+	(*MarkReadRequest)(nil),           // 42: chatsdk.v1.MarkReadRequest
+	(*DeleteConversationRequest)(nil), // 43: chatsdk.v1.DeleteConversationRequest
+	(*GetSafetyNumberRequest)(nil),    // 44: chatsdk.v1.GetSafetyNumberRequest
+	(*SetVerifiedRequest)(nil),        // 45: chatsdk.v1.SetVerifiedRequest
+	(*RepairConversationRequest)(nil), // 46: chatsdk.v1.RepairConversationRequest
+	(*AcceptRepairRequest)(nil),       // 47: chatsdk.v1.AcceptRepairRequest
+	(*AcknowledgeEventsRequest)(nil),  // 48: chatsdk.v1.AcknowledgeEventsRequest
+	(*GetQuotaRequest)(nil),           // 49: chatsdk.v1.GetQuotaRequest
+	(*Event)(nil),                     // 50: chatsdk.v1.Event
+	(*Failure)(nil),                   // 51: chatsdk.v1.Failure
+	(*Done)(nil),                      // 52: chatsdk.v1.Done
+	(*Account)(nil),                   // 53: chatsdk.v1.Account
+	(*AccountList)(nil),               // 54: chatsdk.v1.AccountList
+	(*Invite)(nil),                    // 55: chatsdk.v1.Invite
+	(*InviteList)(nil),                // 56: chatsdk.v1.InviteList
+	(*InviteDetails)(nil),             // 57: chatsdk.v1.InviteDetails
+	(*SentMessage)(nil),               // 58: chatsdk.v1.SentMessage
+	(*SafetyNumber)(nil),              // 59: chatsdk.v1.SafetyNumber
+	(*Quota)(nil),                     // 60: chatsdk.v1.Quota
+	(*Message)(nil),                   // 61: chatsdk.v1.Message
+	(*Conversation)(nil),              // 62: chatsdk.v1.Conversation
+	(DeliveryStatus)(0),               // 63: chatsdk.v1.DeliveryStatus
+	(FailureReason)(0),                // 64: chatsdk.v1.FailureReason
 }
 var file_chatsdk_v1_host_proto_depIdxs = []int32{
-	4,  // 0: chatsdk.v1.Input.start:type_name -> chatsdk.v1.Start
-	5,  // 1: chatsdk.v1.Input.envelope_received:type_name -> chatsdk.v1.EnvelopeReceived
-	6,  // 2: chatsdk.v1.Input.history_page:type_name -> chatsdk.v1.HistoryPage
-	7,  // 3: chatsdk.v1.Input.publish_result:type_name -> chatsdk.v1.PublishResult
-	8,  // 4: chatsdk.v1.Input.wake:type_name -> chatsdk.v1.Wake
-	9,  // 5: chatsdk.v1.Input.connection_changed:type_name -> chatsdk.v1.ConnectionChanged
-	30, // 6: chatsdk.v1.Input.create_account:type_name -> chatsdk.v1.CreateAccountRequest
-	31, // 7: chatsdk.v1.Input.list_accounts:type_name -> chatsdk.v1.ListAccountsRequest
-	32, // 8: chatsdk.v1.Input.delete_account:type_name -> chatsdk.v1.DeleteAccountRequest
-	33, // 9: chatsdk.v1.Input.create_invite:type_name -> chatsdk.v1.CreateInviteRequest
-	34, // 10: chatsdk.v1.Input.list_invites:type_name -> chatsdk.v1.ListInvitesRequest
-	35, // 11: chatsdk.v1.Input.revoke_invite:type_name -> chatsdk.v1.RevokeInviteRequest
-	36, // 12: chatsdk.v1.Input.inspect_invite:type_name -> chatsdk.v1.InspectInviteRequest
-	37, // 13: chatsdk.v1.Input.accept_invite:type_name -> chatsdk.v1.AcceptInviteRequest
-	38, // 14: chatsdk.v1.Input.send_message:type_name -> chatsdk.v1.SendMessageRequest
-	39, // 15: chatsdk.v1.Input.cancel_message:type_name -> chatsdk.v1.CancelMessageRequest
-	40, // 16: chatsdk.v1.Input.mark_read:type_name -> chatsdk.v1.MarkReadRequest
-	41, // 17: chatsdk.v1.Input.delete_conversation:type_name -> chatsdk.v1.DeleteConversationRequest
-	42, // 18: chatsdk.v1.Input.get_safety_number:type_name -> chatsdk.v1.GetSafetyNumberRequest
-	43, // 19: chatsdk.v1.Input.set_verified:type_name -> chatsdk.v1.SetVerifiedRequest
-	44, // 20: chatsdk.v1.Input.repair_conversation:type_name -> chatsdk.v1.RepairConversationRequest
-	45, // 21: chatsdk.v1.Input.accept_repair:type_name -> chatsdk.v1.AcceptRepairRequest
-	46, // 22: chatsdk.v1.Input.acknowledge_events:type_name -> chatsdk.v1.AcknowledgeEventsRequest
-	5,  // 23: chatsdk.v1.HistoryPage.envelopes:type_name -> chatsdk.v1.EnvelopeReceived
-	12, // 24: chatsdk.v1.Outcome.changes:type_name -> chatsdk.v1.Change
-	19, // 25: chatsdk.v1.Outcome.effects:type_name -> chatsdk.v1.Effect
-	47, // 26: chatsdk.v1.Outcome.events:type_name -> chatsdk.v1.Event
-	11, // 27: chatsdk.v1.Outcome.reply:type_name -> chatsdk.v1.Reply
-	48, // 28: chatsdk.v1.Reply.failure:type_name -> chatsdk.v1.Failure
-	49, // 29: chatsdk.v1.Reply.done:type_name -> chatsdk.v1.Done
-	50, // 30: chatsdk.v1.Reply.account:type_name -> chatsdk.v1.Account
-	51, // 31: chatsdk.v1.Reply.accounts:type_name -> chatsdk.v1.AccountList
-	52, // 32: chatsdk.v1.Reply.invite:type_name -> chatsdk.v1.Invite
-	53, // 33: chatsdk.v1.Reply.invites:type_name -> chatsdk.v1.InviteList
-	54, // 34: chatsdk.v1.Reply.invite_details:type_name -> chatsdk.v1.InviteDetails
-	55, // 35: chatsdk.v1.Reply.sent_message:type_name -> chatsdk.v1.SentMessage
-	56, // 36: chatsdk.v1.Reply.safety_number:type_name -> chatsdk.v1.SafetyNumber
-	13, // 37: chatsdk.v1.Change.put:type_name -> chatsdk.v1.Record
-	14, // 38: chatsdk.v1.Change.add_tags:type_name -> chatsdk.v1.TagChange
-	57, // 39: chatsdk.v1.Change.put_message:type_name -> chatsdk.v1.Message
-	15, // 40: chatsdk.v1.Change.set_status:type_name -> chatsdk.v1.StatusChange
-	16, // 41: chatsdk.v1.Change.peer_read:type_name -> chatsdk.v1.ReadChange
-	16, // 42: chatsdk.v1.Change.own_read:type_name -> chatsdk.v1.ReadChange
-	58, // 43: chatsdk.v1.Change.put_conversation:type_name -> chatsdk.v1.Conversation
-	59, // 44: chatsdk.v1.StatusChange.status:type_name -> chatsdk.v1.DeliveryStatus
-	60, // 45: chatsdk.v1.StatusChange.failure_reason:type_name -> chatsdk.v1.FailureReason
-	18, // 46: chatsdk.v1.Read.scan:type_name -> chatsdk.v1.Scan
-	20, // 47: chatsdk.v1.Effect.publish:type_name -> chatsdk.v1.Publish
-	21, // 48: chatsdk.v1.Effect.subscribe:type_name -> chatsdk.v1.Subscribe
-	22, // 49: chatsdk.v1.Effect.query_history:type_name -> chatsdk.v1.QueryHistory
-	23, // 50: chatsdk.v1.Effect.log:type_name -> chatsdk.v1.Log
-	0,  // 51: chatsdk.v1.Publish.priority:type_name -> chatsdk.v1.Priority
-	1,  // 52: chatsdk.v1.Log.level:type_name -> chatsdk.v1.LogLevel
-	25, // 53: chatsdk.v1.VaultHeader.derivation:type_name -> chatsdk.v1.KeyDerivation
-	26, // 54: chatsdk.v1.KeyDerivation.unprotected:type_name -> chatsdk.v1.Unprotected
-	27, // 55: chatsdk.v1.KeyDerivation.raw_key:type_name -> chatsdk.v1.RawKey
-	28, // 56: chatsdk.v1.KeyDerivation.argon2id:type_name -> chatsdk.v1.Argon2id
-	29, // 57: chatsdk.v1.KeyDerivation.keyring:type_name -> chatsdk.v1.Keyring
-	58, // [58:58] is the sub-list for method output_type
-	58, // [58:58] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	3,  // 0: chatsdk.v1.Config.rate_limit:type_name -> chatsdk.v1.RateLimit
+	5,  // 1: chatsdk.v1.Input.start:type_name -> chatsdk.v1.Start
+	6,  // 2: chatsdk.v1.Input.envelope_received:type_name -> chatsdk.v1.EnvelopeReceived
+	7,  // 3: chatsdk.v1.Input.history_page:type_name -> chatsdk.v1.HistoryPage
+	8,  // 4: chatsdk.v1.Input.publish_result:type_name -> chatsdk.v1.PublishResult
+	9,  // 5: chatsdk.v1.Input.wake:type_name -> chatsdk.v1.Wake
+	10, // 6: chatsdk.v1.Input.connection_changed:type_name -> chatsdk.v1.ConnectionChanged
+	32, // 7: chatsdk.v1.Input.create_account:type_name -> chatsdk.v1.CreateAccountRequest
+	33, // 8: chatsdk.v1.Input.list_accounts:type_name -> chatsdk.v1.ListAccountsRequest
+	34, // 9: chatsdk.v1.Input.delete_account:type_name -> chatsdk.v1.DeleteAccountRequest
+	35, // 10: chatsdk.v1.Input.create_invite:type_name -> chatsdk.v1.CreateInviteRequest
+	36, // 11: chatsdk.v1.Input.list_invites:type_name -> chatsdk.v1.ListInvitesRequest
+	37, // 12: chatsdk.v1.Input.revoke_invite:type_name -> chatsdk.v1.RevokeInviteRequest
+	38, // 13: chatsdk.v1.Input.inspect_invite:type_name -> chatsdk.v1.InspectInviteRequest
+	39, // 14: chatsdk.v1.Input.accept_invite:type_name -> chatsdk.v1.AcceptInviteRequest
+	40, // 15: chatsdk.v1.Input.send_message:type_name -> chatsdk.v1.SendMessageRequest
+	41, // 16: chatsdk.v1.Input.cancel_message:type_name -> chatsdk.v1.CancelMessageRequest
+	42, // 17: chatsdk.v1.Input.mark_read:type_name -> chatsdk.v1.MarkReadRequest
+	43, // 18: chatsdk.v1.Input.delete_conversation:type_name -> chatsdk.v1.DeleteConversationRequest
+	44, // 19: chatsdk.v1.Input.get_safety_number:type_name -> chatsdk.v1.GetSafetyNumberRequest
+	45, // 20: chatsdk.v1.Input.set_verified:type_name -> chatsdk.v1.SetVerifiedRequest
+	46, // 21: chatsdk.v1.Input.repair_conversation:type_name -> chatsdk.v1.RepairConversationRequest
+	47, // 22: chatsdk.v1.Input.accept_repair:type_name -> chatsdk.v1.AcceptRepairRequest
+	48, // 23: chatsdk.v1.Input.acknowledge_events:type_name -> chatsdk.v1.AcknowledgeEventsRequest
+	49, // 24: chatsdk.v1.Input.get_quota:type_name -> chatsdk.v1.GetQuotaRequest
+	6,  // 25: chatsdk.v1.HistoryPage.envelopes:type_name -> chatsdk.v1.EnvelopeReceived
+	13, // 26: chatsdk.v1.Outcome.changes:type_name -> chatsdk.v1.Change
+	20, // 27: chatsdk.v1.Outcome.effects:type_name -> chatsdk.v1.Effect
+	50, // 28: chatsdk.v1.Outcome.events:type_name -> chatsdk.v1.Event
+	12, // 29: chatsdk.v1.Outcome.reply:type_name -> chatsdk.v1.Reply
+	51, // 30: chatsdk.v1.Reply.failure:type_name -> chatsdk.v1.Failure
+	52, // 31: chatsdk.v1.Reply.done:type_name -> chatsdk.v1.Done
+	53, // 32: chatsdk.v1.Reply.account:type_name -> chatsdk.v1.Account
+	54, // 33: chatsdk.v1.Reply.accounts:type_name -> chatsdk.v1.AccountList
+	55, // 34: chatsdk.v1.Reply.invite:type_name -> chatsdk.v1.Invite
+	56, // 35: chatsdk.v1.Reply.invites:type_name -> chatsdk.v1.InviteList
+	57, // 36: chatsdk.v1.Reply.invite_details:type_name -> chatsdk.v1.InviteDetails
+	58, // 37: chatsdk.v1.Reply.sent_message:type_name -> chatsdk.v1.SentMessage
+	59, // 38: chatsdk.v1.Reply.safety_number:type_name -> chatsdk.v1.SafetyNumber
+	60, // 39: chatsdk.v1.Reply.quota:type_name -> chatsdk.v1.Quota
+	14, // 40: chatsdk.v1.Change.put:type_name -> chatsdk.v1.Record
+	15, // 41: chatsdk.v1.Change.add_tags:type_name -> chatsdk.v1.TagChange
+	61, // 42: chatsdk.v1.Change.put_message:type_name -> chatsdk.v1.Message
+	16, // 43: chatsdk.v1.Change.set_status:type_name -> chatsdk.v1.StatusChange
+	17, // 44: chatsdk.v1.Change.peer_read:type_name -> chatsdk.v1.ReadChange
+	17, // 45: chatsdk.v1.Change.own_read:type_name -> chatsdk.v1.ReadChange
+	62, // 46: chatsdk.v1.Change.put_conversation:type_name -> chatsdk.v1.Conversation
+	63, // 47: chatsdk.v1.StatusChange.status:type_name -> chatsdk.v1.DeliveryStatus
+	64, // 48: chatsdk.v1.StatusChange.failure_reason:type_name -> chatsdk.v1.FailureReason
+	19, // 49: chatsdk.v1.Read.scan:type_name -> chatsdk.v1.Scan
+	21, // 50: chatsdk.v1.Effect.publish:type_name -> chatsdk.v1.Publish
+	23, // 51: chatsdk.v1.Effect.subscribe:type_name -> chatsdk.v1.Subscribe
+	24, // 52: chatsdk.v1.Effect.query_history:type_name -> chatsdk.v1.QueryHistory
+	25, // 53: chatsdk.v1.Effect.log:type_name -> chatsdk.v1.Log
+	0,  // 54: chatsdk.v1.Publish.priority:type_name -> chatsdk.v1.Priority
+	22, // 55: chatsdk.v1.Publish.slot:type_name -> chatsdk.v1.RateSlot
+	1,  // 56: chatsdk.v1.Log.level:type_name -> chatsdk.v1.LogLevel
+	27, // 57: chatsdk.v1.VaultHeader.derivation:type_name -> chatsdk.v1.KeyDerivation
+	28, // 58: chatsdk.v1.KeyDerivation.unprotected:type_name -> chatsdk.v1.Unprotected
+	29, // 59: chatsdk.v1.KeyDerivation.raw_key:type_name -> chatsdk.v1.RawKey
+	30, // 60: chatsdk.v1.KeyDerivation.argon2id:type_name -> chatsdk.v1.Argon2id
+	31, // 61: chatsdk.v1.KeyDerivation.keyring:type_name -> chatsdk.v1.Keyring
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_chatsdk_v1_host_proto_init() }
@@ -3128,8 +3311,7 @@ func file_chatsdk_v1_host_proto_init() {
 		return
 	}
 	file_chatsdk_v1_api_proto_init()
-	file_chatsdk_v1_options_proto_init()
-	file_chatsdk_v1_host_proto_msgTypes[1].OneofWrappers = []any{
+	file_chatsdk_v1_host_proto_msgTypes[2].OneofWrappers = []any{
 		(*Input_Start)(nil),
 		(*Input_EnvelopeReceived)(nil),
 		(*Input_HistoryPage)(nil),
@@ -3153,8 +3335,9 @@ func file_chatsdk_v1_host_proto_init() {
 		(*Input_RepairConversation)(nil),
 		(*Input_AcceptRepair)(nil),
 		(*Input_AcknowledgeEvents)(nil),
+		(*Input_GetQuota)(nil),
 	}
-	file_chatsdk_v1_host_proto_msgTypes[9].OneofWrappers = []any{
+	file_chatsdk_v1_host_proto_msgTypes[10].OneofWrappers = []any{
 		(*Reply_Failure)(nil),
 		(*Reply_Done)(nil),
 		(*Reply_Account)(nil),
@@ -3164,8 +3347,9 @@ func file_chatsdk_v1_host_proto_init() {
 		(*Reply_InviteDetails)(nil),
 		(*Reply_SentMessage)(nil),
 		(*Reply_SafetyNumber)(nil),
+		(*Reply_Quota)(nil),
 	}
-	file_chatsdk_v1_host_proto_msgTypes[10].OneofWrappers = []any{
+	file_chatsdk_v1_host_proto_msgTypes[11].OneofWrappers = []any{
 		(*Change_Put)(nil),
 		(*Change_Delete)(nil),
 		(*Change_DeletePrefix)(nil),
@@ -3178,19 +3362,19 @@ func file_chatsdk_v1_host_proto_init() {
 		(*Change_PutConversation)(nil),
 		(*Change_DeleteConversation)(nil),
 	}
-	file_chatsdk_v1_host_proto_msgTypes[15].OneofWrappers = []any{
+	file_chatsdk_v1_host_proto_msgTypes[16].OneofWrappers = []any{
 		(*Read_Get)(nil),
 		(*Read_FindTag)(nil),
 		(*Read_Scan)(nil),
 	}
-	file_chatsdk_v1_host_proto_msgTypes[17].OneofWrappers = []any{
+	file_chatsdk_v1_host_proto_msgTypes[18].OneofWrappers = []any{
 		(*Effect_Publish)(nil),
 		(*Effect_Subscribe)(nil),
 		(*Effect_QueryHistory)(nil),
 		(*Effect_WakeAtMs)(nil),
 		(*Effect_Log)(nil),
 	}
-	file_chatsdk_v1_host_proto_msgTypes[23].OneofWrappers = []any{
+	file_chatsdk_v1_host_proto_msgTypes[25].OneofWrappers = []any{
 		(*KeyDerivation_Unprotected)(nil),
 		(*KeyDerivation_RawKey)(nil),
 		(*KeyDerivation_Argon2Id)(nil),
@@ -3202,7 +3386,7 @@ func file_chatsdk_v1_host_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatsdk_v1_host_proto_rawDesc), len(file_chatsdk_v1_host_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   28,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -640,27 +640,27 @@ const file_chatsdk_v1_module_proto_rawDesc = "" +
 	"\x10contract_version\x18\x01 \x01(\rR\x0fcontractVersion\x12#\n" +
 	"\rcontract_hash\x18\x02 \x01(\tR\fcontractHash\x12!\n" +
 	"\fcore_version\x18\x03 \x01(\tR\vcoreVersion\x12\x16\n" +
-	"\x06crypto\x18\x04 \x01(\tR\x06crypto\"\x90\x01\n" +
+	"\x06crypto\x18\x04 \x01(\tR\x06crypto\"\x8e\x01\n" +
 	"\x12CreateVaultRequest\x129\n" +
 	"\n" +
 	"derivation\x18\x01 \x01(\v2\x19.chatsdk.v1.KeyDerivationR\n" +
-	"derivation\x12\x1f\n" +
-	"\bhost_key\x18\x02 \x01(\fB\x04\xa0\xb5\x18\x01R\ahostKey\x12\x1e\n" +
-	"\aentropy\x18\x03 \x01(\fB\x04\xa0\xb5\x18\x01R\aentropy\"\xef\x01\n" +
+	"derivation\x12\x1e\n" +
+	"\bhost_key\x18\x02 \x01(\fB\x03\x80\x01\x01R\ahostKey\x12\x1d\n" +
+	"\aentropy\x18\x03 \x01(\fB\x03\x80\x01\x01R\aentropy\"\xec\x01\n" +
 	"\x11RekeyVaultRequest\x12/\n" +
-	"\x06header\x18\x01 \x01(\v2\x17.chatsdk.v1.VaultHeaderR\x06header\x12&\n" +
-	"\fold_host_key\x18\x02 \x01(\fB\x04\xa0\xb5\x18\x01R\n" +
+	"\x06header\x18\x01 \x01(\v2\x17.chatsdk.v1.VaultHeaderR\x06header\x12%\n" +
+	"\fold_host_key\x18\x02 \x01(\fB\x03\x80\x01\x01R\n" +
 	"oldHostKey\x129\n" +
 	"\n" +
 	"derivation\x18\x03 \x01(\v2\x19.chatsdk.v1.KeyDerivationR\n" +
-	"derivation\x12&\n" +
-	"\fnew_host_key\x18\x04 \x01(\fB\x04\xa0\xb5\x18\x01R\n" +
-	"newHostKey\x12\x1e\n" +
-	"\aentropy\x18\x05 \x01(\fB\x04\xa0\xb5\x18\x01R\aentropy\"\x8f\x01\n" +
+	"derivation\x12%\n" +
+	"\fnew_host_key\x18\x04 \x01(\fB\x03\x80\x01\x01R\n" +
+	"newHostKey\x12\x1d\n" +
+	"\aentropy\x18\x05 \x01(\fB\x03\x80\x01\x01R\aentropy\"\x8e\x01\n" +
 	"\x0fOpenCoreRequest\x12*\n" +
 	"\x06config\x18\x01 \x01(\v2\x12.chatsdk.v1.ConfigR\x06config\x12/\n" +
-	"\x06header\x18\x02 \x01(\v2\x17.chatsdk.v1.VaultHeaderR\x06header\x12\x1f\n" +
-	"\bhost_key\x18\x03 \x01(\fB\x04\xa0\xb5\x18\x01R\ahostKey\"S\n" +
+	"\x06header\x18\x02 \x01(\v2\x17.chatsdk.v1.VaultHeaderR\x06header\x12\x1e\n" +
+	"\bhost_key\x18\x03 \x01(\fB\x03\x80\x01\x01R\ahostKey\"S\n" +
 	"\n" +
 	"CoreOpened\x12\x1e\n" +
 	"\n" +
@@ -694,7 +694,7 @@ const file_chatsdk_v1_module_proto_rawDesc = "" +
 	"\x11OpenConversations\x12\x1d.chatsdk.v1.ConversationBatch\x1a\x1d.chatsdk.v1.ConversationBatch\"\x04\x98\xb5\x18\b\x1a\x04\xa8\xb5\x18\x012J\n" +
 	"\n" +
 	"ModuleHost\x126\n" +
-	"\x04Read\x12\x10.chatsdk.v1.Read\x1a\x16.chatsdk.v1.ReadAnswer\"\x04\x98\xb5\x18\x01\x1a\x04\xa8\xb5\x18\x01B\x04\xb0\xb5\x18\x01b\x06proto3"
+	"\x04Read\x12\x10.chatsdk.v1.Read\x1a\x16.chatsdk.v1.ReadAnswer\"\x04\x98\xb5\x18\x01\x1a\x04\xa8\xb5\x18\x01B\v\xb0\xb5\x18\x01\xb8\xb5\x18\x80\x80\x80 b\x06proto3"
 
 var (
 	file_chatsdk_v1_module_proto_rawDescOnce sync.Once

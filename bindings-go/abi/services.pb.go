@@ -1136,9 +1136,9 @@ const file_chatsdk_v1_services_proto_rawDesc = "" +
 	"\x12CountUnreadRequest\x12'\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\"%\n" +
 	"\vUnreadCount\x12\x16\n" +
-	"\x06unread\x18\x01 \x01(\x04R\x06unread\"\xa0\x01\n" +
-	"\x15SearchMessagesRequest\x12\x1a\n" +
-	"\x05query\x18\x01 \x01(\tB\x04\xa0\xb5\x18\x01R\x05query\x12'\n" +
+	"\x06unread\x18\x01 \x01(\x04R\x06unread\"\x9f\x01\n" +
+	"\x15SearchMessagesRequest\x12\x19\n" +
+	"\x05query\x18\x01 \x01(\tB\x03\x80\x01\x01R\x05query\x12'\n" +
 	"\x0fconversation_id\x18\x02 \x01(\tR\x0econversationId\x12,\n" +
 	"\x06before\x18\x03 \x01(\v2\x14.chatsdk.v1.PositionR\x06before\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\"Y\n" +
@@ -1154,9 +1154,9 @@ const file_chatsdk_v1_services_proto_rawDesc = "" +
 	"NowRequest\"\"\n" +
 	"\aInstant\x12\x17\n" +
 	"\aunix_ms\x18\x01 \x01(\x04R\x06unixMs\"\r\n" +
-	"\vDrawRequest\"\"\n" +
-	"\x04Seed\x12\x1a\n" +
-	"\x05bytes\x18\x01 \x01(\fB\x04\xa0\xb5\x18\x01R\x05bytes2\xd8\r\n" +
+	"\vDrawRequest\"!\n" +
+	"\x04Seed\x12\x19\n" +
+	"\x05bytes\x18\x01 \x01(\fB\x03\x80\x01\x01R\x05bytes2\xac\x0e\n" +
 	"\x04Chat\x12e\n" +
 	"\rCreateAccount\x12 .chatsdk.v1.CreateAccountRequest\x1a\x13.chatsdk.v1.Account\"\x1d\x8a\xb5\x18\x0ecreate_account\x92\xb5\x18\aaccount\x12g\n" +
 	"\fListAccounts\x12\x1f.chatsdk.v1.ListAccountsRequest\x1a\x17.chatsdk.v1.AccountList\"\x1d\x8a\xb5\x18\rlist_accounts\x92\xb5\x18\baccounts\x12_\n" +
@@ -1173,7 +1173,8 @@ const file_chatsdk_v1_services_proto_rawDesc = "" +
 	"\x0fGetSafetyNumber\x12\".chatsdk.v1.GetSafetyNumberRequest\x1a\x18.chatsdk.v1.SafetyNumber\"&\x8a\xb5\x18\x11get_safety_number\x92\xb5\x18\rsafety_number\x12Y\n" +
 	"\vSetVerified\x12\x1e.chatsdk.v1.SetVerifiedRequest\x1a\x10.chatsdk.v1.Done\"\x18\x8a\xb5\x18\fset_verified\x92\xb5\x18\x04done\x12n\n" +
 	"\x12RepairConversation\x12%.chatsdk.v1.RepairConversationRequest\x1a\x10.chatsdk.v1.Done\"\x1f\x8a\xb5\x18\x13repair_conversation\x92\xb5\x18\x04done\x12\\\n" +
-	"\fAcceptRepair\x12\x1f.chatsdk.v1.AcceptRepairRequest\x1a\x10.chatsdk.v1.Done\"\x19\x8a\xb5\x18\raccept_repair\x92\xb5\x18\x04done\x12k\n" +
+	"\fAcceptRepair\x12\x1f.chatsdk.v1.AcceptRepairRequest\x1a\x10.chatsdk.v1.Done\"\x19\x8a\xb5\x18\raccept_repair\x92\xb5\x18\x04done\x12R\n" +
+	"\bGetQuota\x12\x1b.chatsdk.v1.GetQuotaRequest\x1a\x11.chatsdk.v1.Quota\"\x16\x8a\xb5\x18\tget_quota\x92\xb5\x18\x05quota\x12k\n" +
 	"\x11AcknowledgeEvents\x12$.chatsdk.v1.AcknowledgeEventsRequest\x1a\x10.chatsdk.v1.Done\"\x1e\x8a\xb5\x18\x12acknowledge_events\x92\xb5\x18\x04done2\xc0\x02\n" +
 	"\tTransport\x12H\n" +
 	"\x05Start\x12!.chatsdk.v1.StartTransportRequest\x1a\x1a.chatsdk.v1.TransportEvent0\x01\x124\n" +
@@ -1258,21 +1259,23 @@ var file_chatsdk_v1_services_proto_goTypes = []any{
 	(*SetVerifiedRequest)(nil),        // 40: chatsdk.v1.SetVerifiedRequest
 	(*RepairConversationRequest)(nil), // 41: chatsdk.v1.RepairConversationRequest
 	(*AcceptRepairRequest)(nil),       // 42: chatsdk.v1.AcceptRepairRequest
-	(*AcknowledgeEventsRequest)(nil),  // 43: chatsdk.v1.AcknowledgeEventsRequest
-	(*Subscribe)(nil),                 // 44: chatsdk.v1.Subscribe
-	(*Publish)(nil),                   // 45: chatsdk.v1.Publish
-	(*QueryHistory)(nil),              // 46: chatsdk.v1.QueryHistory
-	(*Read)(nil),                      // 47: chatsdk.v1.Read
-	(*Account)(nil),                   // 48: chatsdk.v1.Account
-	(*AccountList)(nil),               // 49: chatsdk.v1.AccountList
-	(*Done)(nil),                      // 50: chatsdk.v1.Done
-	(*Invite)(nil),                    // 51: chatsdk.v1.Invite
-	(*InviteList)(nil),                // 52: chatsdk.v1.InviteList
-	(*InviteDetails)(nil),             // 53: chatsdk.v1.InviteDetails
-	(*SentMessage)(nil),               // 54: chatsdk.v1.SentMessage
-	(*SafetyNumber)(nil),              // 55: chatsdk.v1.SafetyNumber
-	(*ReadAnswer)(nil),                // 56: chatsdk.v1.ReadAnswer
-	(*ConversationBatch)(nil),         // 57: chatsdk.v1.ConversationBatch
+	(*GetQuotaRequest)(nil),           // 43: chatsdk.v1.GetQuotaRequest
+	(*AcknowledgeEventsRequest)(nil),  // 44: chatsdk.v1.AcknowledgeEventsRequest
+	(*Subscribe)(nil),                 // 45: chatsdk.v1.Subscribe
+	(*Publish)(nil),                   // 46: chatsdk.v1.Publish
+	(*QueryHistory)(nil),              // 47: chatsdk.v1.QueryHistory
+	(*Read)(nil),                      // 48: chatsdk.v1.Read
+	(*Account)(nil),                   // 49: chatsdk.v1.Account
+	(*AccountList)(nil),               // 50: chatsdk.v1.AccountList
+	(*Done)(nil),                      // 51: chatsdk.v1.Done
+	(*Invite)(nil),                    // 52: chatsdk.v1.Invite
+	(*InviteList)(nil),                // 53: chatsdk.v1.InviteList
+	(*InviteDetails)(nil),             // 54: chatsdk.v1.InviteDetails
+	(*SentMessage)(nil),               // 55: chatsdk.v1.SentMessage
+	(*SafetyNumber)(nil),              // 56: chatsdk.v1.SafetyNumber
+	(*Quota)(nil),                     // 57: chatsdk.v1.Quota
+	(*ReadAnswer)(nil),                // 58: chatsdk.v1.ReadAnswer
+	(*ConversationBatch)(nil),         // 59: chatsdk.v1.ConversationBatch
 }
 var file_chatsdk_v1_services_proto_depIdxs = []int32{
 	22, // 0: chatsdk.v1.TransportEvent.envelope:type_name -> chatsdk.v1.EnvelopeReceived
@@ -1300,64 +1303,66 @@ var file_chatsdk_v1_services_proto_depIdxs = []int32{
 	40, // 22: chatsdk.v1.Chat.SetVerified:input_type -> chatsdk.v1.SetVerifiedRequest
 	41, // 23: chatsdk.v1.Chat.RepairConversation:input_type -> chatsdk.v1.RepairConversationRequest
 	42, // 24: chatsdk.v1.Chat.AcceptRepair:input_type -> chatsdk.v1.AcceptRepairRequest
-	43, // 25: chatsdk.v1.Chat.AcknowledgeEvents:input_type -> chatsdk.v1.AcknowledgeEventsRequest
-	0,  // 26: chatsdk.v1.Transport.Start:input_type -> chatsdk.v1.StartTransportRequest
-	44, // 27: chatsdk.v1.Transport.Subscribe:input_type -> chatsdk.v1.Subscribe
-	45, // 28: chatsdk.v1.Transport.Publish:input_type -> chatsdk.v1.Publish
-	46, // 29: chatsdk.v1.Transport.QueryHistory:input_type -> chatsdk.v1.QueryHistory
-	1,  // 30: chatsdk.v1.Transport.Stop:input_type -> chatsdk.v1.StopTransportRequest
-	4,  // 31: chatsdk.v1.Storage.GetHeader:input_type -> chatsdk.v1.GetHeaderRequest
-	24, // 32: chatsdk.v1.Storage.PutHeader:input_type -> chatsdk.v1.VaultHeader
-	47, // 33: chatsdk.v1.Storage.Read:input_type -> chatsdk.v1.Read
-	6,  // 34: chatsdk.v1.Storage.Commit:input_type -> chatsdk.v1.ChangeBatch
-	7,  // 35: chatsdk.v1.Storage.ListConversations:input_type -> chatsdk.v1.ListConversationsRequest
-	8,  // 36: chatsdk.v1.Storage.GetConversation:input_type -> chatsdk.v1.GetConversationRequest
-	9,  // 37: chatsdk.v1.Storage.GetMessage:input_type -> chatsdk.v1.GetMessageRequest
-	11, // 38: chatsdk.v1.Storage.ListMessages:input_type -> chatsdk.v1.ListMessagesRequest
-	12, // 39: chatsdk.v1.Storage.CountUnread:input_type -> chatsdk.v1.CountUnreadRequest
-	14, // 40: chatsdk.v1.Storage.SearchMessages:input_type -> chatsdk.v1.SearchMessagesRequest
-	17, // 41: chatsdk.v1.Storage.Close:input_type -> chatsdk.v1.CloseStorageRequest
-	18, // 42: chatsdk.v1.Clock.Now:input_type -> chatsdk.v1.NowRequest
-	19, // 43: chatsdk.v1.Clock.SleepUntil:input_type -> chatsdk.v1.Instant
-	20, // 44: chatsdk.v1.Entropy.Draw:input_type -> chatsdk.v1.DrawRequest
-	48, // 45: chatsdk.v1.Chat.CreateAccount:output_type -> chatsdk.v1.Account
-	49, // 46: chatsdk.v1.Chat.ListAccounts:output_type -> chatsdk.v1.AccountList
-	50, // 47: chatsdk.v1.Chat.DeleteAccount:output_type -> chatsdk.v1.Done
-	51, // 48: chatsdk.v1.Chat.CreateInvite:output_type -> chatsdk.v1.Invite
-	52, // 49: chatsdk.v1.Chat.ListInvites:output_type -> chatsdk.v1.InviteList
-	50, // 50: chatsdk.v1.Chat.RevokeInvite:output_type -> chatsdk.v1.Done
-	53, // 51: chatsdk.v1.Chat.InspectInvite:output_type -> chatsdk.v1.InviteDetails
-	54, // 52: chatsdk.v1.Chat.AcceptInvite:output_type -> chatsdk.v1.SentMessage
-	54, // 53: chatsdk.v1.Chat.SendMessage:output_type -> chatsdk.v1.SentMessage
-	50, // 54: chatsdk.v1.Chat.CancelMessage:output_type -> chatsdk.v1.Done
-	50, // 55: chatsdk.v1.Chat.MarkRead:output_type -> chatsdk.v1.Done
-	50, // 56: chatsdk.v1.Chat.DeleteConversation:output_type -> chatsdk.v1.Done
-	55, // 57: chatsdk.v1.Chat.GetSafetyNumber:output_type -> chatsdk.v1.SafetyNumber
-	50, // 58: chatsdk.v1.Chat.SetVerified:output_type -> chatsdk.v1.Done
-	50, // 59: chatsdk.v1.Chat.RepairConversation:output_type -> chatsdk.v1.Done
-	50, // 60: chatsdk.v1.Chat.AcceptRepair:output_type -> chatsdk.v1.Done
-	50, // 61: chatsdk.v1.Chat.AcknowledgeEvents:output_type -> chatsdk.v1.Done
-	2,  // 62: chatsdk.v1.Transport.Start:output_type -> chatsdk.v1.TransportEvent
-	50, // 63: chatsdk.v1.Transport.Subscribe:output_type -> chatsdk.v1.Done
-	50, // 64: chatsdk.v1.Transport.Publish:output_type -> chatsdk.v1.Done
-	3,  // 65: chatsdk.v1.Transport.QueryHistory:output_type -> chatsdk.v1.EnvelopeBatch
-	50, // 66: chatsdk.v1.Transport.Stop:output_type -> chatsdk.v1.Done
-	5,  // 67: chatsdk.v1.Storage.GetHeader:output_type -> chatsdk.v1.StoredHeader
-	50, // 68: chatsdk.v1.Storage.PutHeader:output_type -> chatsdk.v1.Done
-	56, // 69: chatsdk.v1.Storage.Read:output_type -> chatsdk.v1.ReadAnswer
-	50, // 70: chatsdk.v1.Storage.Commit:output_type -> chatsdk.v1.Done
-	57, // 71: chatsdk.v1.Storage.ListConversations:output_type -> chatsdk.v1.ConversationBatch
-	57, // 72: chatsdk.v1.Storage.GetConversation:output_type -> chatsdk.v1.ConversationBatch
-	16, // 73: chatsdk.v1.Storage.GetMessage:output_type -> chatsdk.v1.MessageRows
-	16, // 74: chatsdk.v1.Storage.ListMessages:output_type -> chatsdk.v1.MessageRows
-	13, // 75: chatsdk.v1.Storage.CountUnread:output_type -> chatsdk.v1.UnreadCount
-	16, // 76: chatsdk.v1.Storage.SearchMessages:output_type -> chatsdk.v1.MessageRows
-	50, // 77: chatsdk.v1.Storage.Close:output_type -> chatsdk.v1.Done
-	19, // 78: chatsdk.v1.Clock.Now:output_type -> chatsdk.v1.Instant
-	50, // 79: chatsdk.v1.Clock.SleepUntil:output_type -> chatsdk.v1.Done
-	21, // 80: chatsdk.v1.Entropy.Draw:output_type -> chatsdk.v1.Seed
-	45, // [45:81] is the sub-list for method output_type
-	9,  // [9:45] is the sub-list for method input_type
+	43, // 25: chatsdk.v1.Chat.GetQuota:input_type -> chatsdk.v1.GetQuotaRequest
+	44, // 26: chatsdk.v1.Chat.AcknowledgeEvents:input_type -> chatsdk.v1.AcknowledgeEventsRequest
+	0,  // 27: chatsdk.v1.Transport.Start:input_type -> chatsdk.v1.StartTransportRequest
+	45, // 28: chatsdk.v1.Transport.Subscribe:input_type -> chatsdk.v1.Subscribe
+	46, // 29: chatsdk.v1.Transport.Publish:input_type -> chatsdk.v1.Publish
+	47, // 30: chatsdk.v1.Transport.QueryHistory:input_type -> chatsdk.v1.QueryHistory
+	1,  // 31: chatsdk.v1.Transport.Stop:input_type -> chatsdk.v1.StopTransportRequest
+	4,  // 32: chatsdk.v1.Storage.GetHeader:input_type -> chatsdk.v1.GetHeaderRequest
+	24, // 33: chatsdk.v1.Storage.PutHeader:input_type -> chatsdk.v1.VaultHeader
+	48, // 34: chatsdk.v1.Storage.Read:input_type -> chatsdk.v1.Read
+	6,  // 35: chatsdk.v1.Storage.Commit:input_type -> chatsdk.v1.ChangeBatch
+	7,  // 36: chatsdk.v1.Storage.ListConversations:input_type -> chatsdk.v1.ListConversationsRequest
+	8,  // 37: chatsdk.v1.Storage.GetConversation:input_type -> chatsdk.v1.GetConversationRequest
+	9,  // 38: chatsdk.v1.Storage.GetMessage:input_type -> chatsdk.v1.GetMessageRequest
+	11, // 39: chatsdk.v1.Storage.ListMessages:input_type -> chatsdk.v1.ListMessagesRequest
+	12, // 40: chatsdk.v1.Storage.CountUnread:input_type -> chatsdk.v1.CountUnreadRequest
+	14, // 41: chatsdk.v1.Storage.SearchMessages:input_type -> chatsdk.v1.SearchMessagesRequest
+	17, // 42: chatsdk.v1.Storage.Close:input_type -> chatsdk.v1.CloseStorageRequest
+	18, // 43: chatsdk.v1.Clock.Now:input_type -> chatsdk.v1.NowRequest
+	19, // 44: chatsdk.v1.Clock.SleepUntil:input_type -> chatsdk.v1.Instant
+	20, // 45: chatsdk.v1.Entropy.Draw:input_type -> chatsdk.v1.DrawRequest
+	49, // 46: chatsdk.v1.Chat.CreateAccount:output_type -> chatsdk.v1.Account
+	50, // 47: chatsdk.v1.Chat.ListAccounts:output_type -> chatsdk.v1.AccountList
+	51, // 48: chatsdk.v1.Chat.DeleteAccount:output_type -> chatsdk.v1.Done
+	52, // 49: chatsdk.v1.Chat.CreateInvite:output_type -> chatsdk.v1.Invite
+	53, // 50: chatsdk.v1.Chat.ListInvites:output_type -> chatsdk.v1.InviteList
+	51, // 51: chatsdk.v1.Chat.RevokeInvite:output_type -> chatsdk.v1.Done
+	54, // 52: chatsdk.v1.Chat.InspectInvite:output_type -> chatsdk.v1.InviteDetails
+	55, // 53: chatsdk.v1.Chat.AcceptInvite:output_type -> chatsdk.v1.SentMessage
+	55, // 54: chatsdk.v1.Chat.SendMessage:output_type -> chatsdk.v1.SentMessage
+	51, // 55: chatsdk.v1.Chat.CancelMessage:output_type -> chatsdk.v1.Done
+	51, // 56: chatsdk.v1.Chat.MarkRead:output_type -> chatsdk.v1.Done
+	51, // 57: chatsdk.v1.Chat.DeleteConversation:output_type -> chatsdk.v1.Done
+	56, // 58: chatsdk.v1.Chat.GetSafetyNumber:output_type -> chatsdk.v1.SafetyNumber
+	51, // 59: chatsdk.v1.Chat.SetVerified:output_type -> chatsdk.v1.Done
+	51, // 60: chatsdk.v1.Chat.RepairConversation:output_type -> chatsdk.v1.Done
+	51, // 61: chatsdk.v1.Chat.AcceptRepair:output_type -> chatsdk.v1.Done
+	57, // 62: chatsdk.v1.Chat.GetQuota:output_type -> chatsdk.v1.Quota
+	51, // 63: chatsdk.v1.Chat.AcknowledgeEvents:output_type -> chatsdk.v1.Done
+	2,  // 64: chatsdk.v1.Transport.Start:output_type -> chatsdk.v1.TransportEvent
+	51, // 65: chatsdk.v1.Transport.Subscribe:output_type -> chatsdk.v1.Done
+	51, // 66: chatsdk.v1.Transport.Publish:output_type -> chatsdk.v1.Done
+	3,  // 67: chatsdk.v1.Transport.QueryHistory:output_type -> chatsdk.v1.EnvelopeBatch
+	51, // 68: chatsdk.v1.Transport.Stop:output_type -> chatsdk.v1.Done
+	5,  // 69: chatsdk.v1.Storage.GetHeader:output_type -> chatsdk.v1.StoredHeader
+	51, // 70: chatsdk.v1.Storage.PutHeader:output_type -> chatsdk.v1.Done
+	58, // 71: chatsdk.v1.Storage.Read:output_type -> chatsdk.v1.ReadAnswer
+	51, // 72: chatsdk.v1.Storage.Commit:output_type -> chatsdk.v1.Done
+	59, // 73: chatsdk.v1.Storage.ListConversations:output_type -> chatsdk.v1.ConversationBatch
+	59, // 74: chatsdk.v1.Storage.GetConversation:output_type -> chatsdk.v1.ConversationBatch
+	16, // 75: chatsdk.v1.Storage.GetMessage:output_type -> chatsdk.v1.MessageRows
+	16, // 76: chatsdk.v1.Storage.ListMessages:output_type -> chatsdk.v1.MessageRows
+	13, // 77: chatsdk.v1.Storage.CountUnread:output_type -> chatsdk.v1.UnreadCount
+	16, // 78: chatsdk.v1.Storage.SearchMessages:output_type -> chatsdk.v1.MessageRows
+	51, // 79: chatsdk.v1.Storage.Close:output_type -> chatsdk.v1.Done
+	19, // 80: chatsdk.v1.Clock.Now:output_type -> chatsdk.v1.Instant
+	51, // 81: chatsdk.v1.Clock.SleepUntil:output_type -> chatsdk.v1.Done
+	21, // 82: chatsdk.v1.Entropy.Draw:output_type -> chatsdk.v1.Seed
+	46, // [46:83] is the sub-list for method output_type
+	9,  // [9:46] is the sub-list for method input_type
 	9,  // [9:9] is the sub-list for extension type_name
 	9,  // [9:9] is the sub-list for extension extendee
 	0,  // [0:9] is the sub-list for field type_name

@@ -9,7 +9,6 @@
 package content
 
 import (
-	_ "chatsdk/abi"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -330,29 +329,29 @@ var File_chatsdk_v1_content_proto protoreflect.FileDescriptor
 
 const file_chatsdk_v1_content_proto_rawDesc = "" +
 	"\n" +
-	"\x18chatsdk/v1/content.proto\x12\x12chatsdk.content.v1\x1a\x18chatsdk/v1/options.proto\" \n" +
-	"\x04Text\x12\x18\n" +
-	"\x04text\x18\x01 \x01(\tB\x04\xa0\xb5\x18\x01R\x04text\"@\n" +
+	"\x18chatsdk/v1/content.proto\x12\x12chatsdk.content.v1\"\x1f\n" +
+	"\x04Text\x12\x17\n" +
+	"\x04text\x18\x01 \x01(\tB\x03\x80\x01\x01R\x04text\"?\n" +
 	"\x05Reply\x12\x1d\n" +
 	"\n" +
-	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x18\n" +
-	"\x04text\x18\x02 \x01(\tB\x04\xa0\xb5\x18\x01R\x04text\"K\n" +
+	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x17\n" +
+	"\x04text\x18\x02 \x01(\tB\x03\x80\x01\x01R\x04text\"J\n" +
 	"\bReaction\x12\x1d\n" +
 	"\n" +
-	"message_id\x18\x01 \x01(\tR\tmessageId\x12 \n" +
-	"\breaction\x18\x02 \x01(\tB\x04\xa0\xb5\x18\x01R\breaction\",\n" +
+	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x1f\n" +
+	"\breaction\x18\x02 \x01(\tB\x03\x80\x01\x01R\breaction\",\n" +
 	"\vReadReceipt\x12\x1d\n" +
 	"\n" +
-	"message_id\x18\x01 \x01(\tR\tmessageId\"\xc6\x01\n" +
-	"\x13AttachmentReference\x12\x16\n" +
-	"\x03url\x18\x01 \x01(\tB\x04\xa0\xb5\x18\x01R\x03url\x12\x1d\n" +
+	"message_id\x18\x01 \x01(\tR\tmessageId\"\xc2\x01\n" +
+	"\x13AttachmentReference\x12\x15\n" +
+	"\x03url\x18\x01 \x01(\tB\x03\x80\x01\x01R\x03url\x12\x1d\n" +
 	"\n" +
 	"media_type\x18\x02 \x01(\tR\tmediaType\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
-	"\x06digest\x18\x04 \x01(\fR\x06digest\x12\x16\n" +
-	"\x03key\x18\x05 \x01(\fB\x04\xa0\xb5\x18\x01R\x03key\x12\x1a\n" +
-	"\x05nonce\x18\x06 \x01(\fB\x04\xa0\xb5\x18\x01R\x05nonce\x12\x18\n" +
-	"\x04name\x18\a \x01(\tB\x04\xa0\xb5\x18\x01R\x04nameb\x06proto3"
+	"\x06digest\x18\x04 \x01(\fR\x06digest\x12\x15\n" +
+	"\x03key\x18\x05 \x01(\fB\x03\x80\x01\x01R\x03key\x12\x19\n" +
+	"\x05nonce\x18\x06 \x01(\fB\x03\x80\x01\x01R\x05nonce\x12\x17\n" +
+	"\x04name\x18\a \x01(\tB\x03\x80\x01\x01R\x04nameb\x06proto3"
 
 var (
 	file_chatsdk_v1_content_proto_rawDescOnce sync.Once

@@ -154,6 +154,7 @@ pub struct Account {
 }
 /// An invite link we made.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Invite {
     /// 16 hexadecimal characters.
     #[prost(string, tag = "1")]
@@ -232,6 +233,7 @@ pub struct Conversation {
 }
 /// A message of a conversation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Message {
     /// 16 characters.
     #[prost(string, tag = "1")]
@@ -292,7 +294,7 @@ pub struct Event {
     #[prost(string, tag = "3")]
     pub conversation_id: ::prost::alloc::string::String,
     /// What happened.
-    #[prost(oneof = "event::Event", tags = "10, 11, 12, 13, 14, 15, 16")]
+    #[prost(oneof = "event::Event", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
     pub event: ::core::option::Option<event::Event>,
 }
 /// Nested message and enum types in `Event`.
@@ -321,6 +323,9 @@ pub mod event {
         /// The state of a session changed.
         #[prost(message, tag = "16")]
         SessionStateChanged(super::SessionStateChanged),
+        /// The rate limit holds messages back, or does no longer.
+        #[prost(message, tag = "17")]
+        QuotaChanged(super::QuotaChanged),
     }
 }
 /// A conversation exists now.
@@ -384,6 +389,16 @@ pub struct SessionStateChanged {
     #[prost(enumeration = "SessionState", tag = "1")]
     pub session_state: i32,
 }
+/// The rate limit holds messages back, or does no longer. Of the whole database: names no account.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QuotaChanged {
+    /// True: messages wait for the next epoch. False: all that waited have been published.
+    #[prost(bool, tag = "1")]
+    pub exhausted: bool,
+    /// When the next epoch begins, Unix time in milliseconds.
+    #[prost(uint64, tag = "2")]
+    pub renews_ms: u64,
+}
 /// Makes an identity. Nothing is registered anywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateAccountRequest {}
@@ -427,6 +442,7 @@ pub struct RevokeInviteRequest {
 }
 /// Reads a link without accepting it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct InspectInviteRequest {
     /// The text.
     #[prost(string, tag = "1")]
@@ -434,6 +450,7 @@ pub struct InspectInviteRequest {
 }
 /// Starts a conversation with a link's author and sends the first message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct AcceptInviteRequest {
     /// Our account.
     #[prost(string, tag = "1")]
@@ -447,6 +464,7 @@ pub struct AcceptInviteRequest {
 }
 /// What an application sends.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Content {
     /// Who defines the tag; 0: basic types.
     #[prost(uint32, tag = "1")]
@@ -538,6 +556,28 @@ pub struct AcknowledgeEventsRequest {
     /// All events up to this number.
     #[prost(uint64, tag = "1")]
     pub event_number: u64,
+}
+/// How much may still be published in this epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetQuotaRequest {}
+/// How much may still be published in this epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quota {
+    /// False: there is no limit, and the rest says nothing.
+    #[prost(bool, tag = "1")]
+    pub limited: bool,
+    /// Publications in an epoch.
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+    /// Left for messages. Acknowledgements and repairs stop a little earlier.
+    #[prost(uint32, tag = "3")]
+    pub remaining: u32,
+    /// When the next epoch begins, Unix time in milliseconds.
+    #[prost(uint64, tag = "4")]
+    pub renews_ms: u64,
+    /// Messages, or parts of large ones, that no node has been offered yet.
+    #[prost(uint32, tag = "5")]
+    pub waiting: u32,
 }
 /// Accounts.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -761,9 +801,23 @@ pub struct Config {
     /// Least time between repair requests of a conversation; default 24 h.
     #[prost(uint64, tag = "16")]
     pub repair_interval_ms: u64,
+    /// Set: publications are limited as a network with RLN demands (docs/spec/11-rate-limit.md). Not set: no limit.
+    #[prost(message, optional, tag = "17")]
+    pub rate_limit: ::core::option::Option<RateLimit>,
+}
+/// How much may be published, as the membership and the network say.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RateLimit {
+    /// Length of an epoch in seconds, 1 to 86,400; default 600.
+    #[prost(uint32, tag = "1")]
+    pub epoch_seconds: u32,
+    /// Publications in an epoch, 1 to 65,535; default 100.
+    #[prost(uint32, tag = "2")]
+    pub messages_per_epoch: u32,
 }
 /// One input. The same records, input, time and entropy give the same outcome, to the byte.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Input {
     /// Host's wall clock, Unix time in milliseconds.
     #[prost(uint64, tag = "1")]
@@ -774,14 +828,15 @@ pub struct Input {
     /// Exactly one is set.
     #[prost(
         oneof = "input::Input",
-        tags = "3, 4, 5, 6, 7, 8, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 32, 33, 34, 35, 36, 37"
+        tags = "3, 4, 5, 6, 7, 8, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 32, 33, 34, 35, 36, 37, 38"
     )]
     pub input: ::core::option::Option<input::Input>,
 }
 /// Nested message and enum types in `Input`.
 pub mod input {
     /// Exactly one is set.
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    #[derive(Debug, Clone, PartialEq, ::prost::Oneof)]
+    #[prost(skip_debug)]
     pub enum Input {
         /// Storage is open and the transport may be used: sent first after every start.
         #[prost(message, tag = "3")]
@@ -852,6 +907,9 @@ pub mod input {
         /// See the request.
         #[prost(message, tag = "37")]
         AcknowledgeEvents(super::AcknowledgeEventsRequest),
+        /// See the request.
+        #[prost(message, tag = "38")]
+        GetQuota(super::GetQuotaRequest),
     }
 }
 /// Storage is open. The outcome subscribes, republishes the outbox, asks for history and replays unacknowledged events.
@@ -930,7 +988,7 @@ pub struct Outcome {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reply {
     /// Exactly one is set for a call; none for a host's input.
-    #[prost(oneof = "reply::Reply", tags = "1, 2, 3, 4, 5, 6, 7, 8, 10")]
+    #[prost(oneof = "reply::Reply", tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11")]
     pub reply: ::core::option::Option<reply::Reply>,
 }
 /// Nested message and enum types in `Reply`.
@@ -965,6 +1023,9 @@ pub mod reply {
         /// Of get_safety_number.
         #[prost(message, tag = "10")]
         SafetyNumber(super::SafetyNumber),
+        /// Of get_quota.
+        #[prost(message, tag = "11")]
+        Quota(super::Quota),
     }
 }
 /// A change of the storage. Changes apply in order.
@@ -1138,6 +1199,20 @@ pub struct Publish {
     /// Which goes first when the rate is limited.
     #[prost(enumeration = "Priority", tag = "4")]
     pub priority: i32,
+    /// With a rate limit: what the proof is made for. Never released twice, in any circumstances: two proofs with one slot reveal the
+    /// membership's secret key.
+    #[prost(message, optional, tag = "5")]
+    pub slot: ::core::option::Option<RateSlot>,
+}
+/// The right to publish once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RateSlot {
+    /// Unix time in seconds, divided by the length of an epoch.
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// From 0, below the number of messages in an epoch.
+    #[prost(uint32, tag = "2")]
+    pub message_id: u32,
 }
 /// Receive from exactly these topics.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1333,6 +1408,7 @@ pub struct ModuleDescription {
 }
 /// A new database's parts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct CreateVaultRequest {
     /// How host_key was made.
     #[prost(message, optional, tag = "1")]
@@ -1346,6 +1422,7 @@ pub struct CreateVaultRequest {
 }
 /// A database's header under one key, to be sealed under another.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RekeyVaultRequest {
     /// As stored.
     #[prost(message, optional, tag = "1")]
@@ -1365,6 +1442,7 @@ pub struct RekeyVaultRequest {
 }
 /// What a core is made of.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct OpenCoreRequest {
     /// Settings.
     #[prost(message, optional, tag = "1")]
@@ -1533,6 +1611,7 @@ pub struct UnreadCount {
 }
 /// Which found messages.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct SearchMessagesRequest {
     /// Words.
     #[prost(string, tag = "1")]
@@ -1582,6 +1661,7 @@ pub struct Instant {
 pub struct DrawRequest {}
 /// Random bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Seed {
     /// 32 bytes.
     #[prost(bytes = "vec", tag = "1")]
