@@ -20,6 +20,7 @@ require (
 	go.uber.org/zap v1.27.0
 	golang.org/x/time v0.9.0
 	google.golang.org/protobuf v1.36.4
+	waku-node/rln v0.0.0
 )
 
 require (
@@ -143,3 +144,5 @@ require (
 )
 
 replace github.com/libp2p/go-libp2p-pubsub v0.13.1 => github.com/waku-org/go-libp2p-pubsub v0.13.1-gowaku
+
+replace waku-node/rln => ./rln

@@ -25,6 +25,9 @@ import (
 const stopTimeout = 10 * time.Second
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == rlnGroupCommand {
+		os.Exit(rlnGroup(os.Args[2:]))
+	}
 	cfg, err := config.Parse(os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		os.Exit(0)

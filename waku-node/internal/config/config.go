@@ -35,6 +35,8 @@ type Config struct {
 	MinRelayPeers     int
 	MaxClockSkew      time.Duration
 	RateLimit         int
+	RLNGroup          string // file; empty = no RLN
+	RLNEpochGap       int    // below 0 = nwaku's choice
 	FilterIdleTimeout time.Duration
 	LogLevel          zapcore.Level
 	ExitOnStdinClose  bool
@@ -46,6 +48,7 @@ func Default() Config {
 		Host:              netip.MustParseAddr("127.0.0.1"),
 		Shards:            shard.Set{Cluster: 42, Count: 8},
 		MaxClockSkew:      20 * time.Second,
+		RLNEpochGap:       -1,
 		FilterIdleTimeout: 5 * time.Minute,
 		LogLevel:          zapcore.InfoLevel,
 	}
@@ -83,6 +86,8 @@ func Parse(arguments []string, output io.Writer) (Config, error) {
 	flags.IntVar(&c.MinRelayPeers, "min-relay-peers", c.MinRelayPeers, "refuse light pushes while a shard has fewer relay peers than this `number` (default 0)")
 	flags.DurationVar(&c.MaxClockSkew, "max-clock-skew", c.MaxClockSkew, "refuse messages whose timestamp is further from the clock than this `time`, 0 for no check")
 	flags.IntVar(&c.RateLimit, "rate-limit", c.RateLimit, "light push, filter and store requests a second that each peer may make of each protocol, 0 for any `number` (default 0)")
+	flags.StringVar(&c.RLNGroup, "rln-group", c.RLNGroup, "refuse messages without an RLN proof of a member of the group in this `file`; needs a build with RLN")
+	flags.IntVar(&c.RLNEpochGap, "rln-epoch-gap", c.RLNEpochGap, "refuse proofs whose epoch is further from the current one than this `number`; -1 for 20 s in epochs, at least 1")
 	flags.DurationVar(&c.FilterIdleTimeout, "filter-idle-timeout", c.FilterIdleTimeout, "drop filter subscriptions without a ping for this `time`")
 	flags.TextVar(&c.LogLevel, "log-level", c.LogLevel, "least `level` to log: debug, info, warn or error")
 	flags.BoolVar(&c.ExitOnStdinClose, "exit-on-stdin-close", c.ExitOnStdinClose, "stop when standard input ends")
@@ -107,6 +112,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("-tcp-port and -ws-port are both %d", c.TCPPort)
 	case c.StoreRetention < 0, c.StoreMaxMessages < 0, c.MinRelayPeers < 0, c.MaxClockSkew < 0, c.RateLimit < 0:
 		return errors.New("a limit is negative")
+	case c.RLNEpochGap < -1:
+		return errors.New("-rln-epoch-gap must be -1 or above")
 	case c.FilterIdleTimeout <= 0:
 		return errors.New("-filter-idle-timeout must be above 0")
 	}

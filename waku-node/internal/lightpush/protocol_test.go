@@ -21,7 +21,7 @@ import (
 func mount(t *testing.T, f *fakes, limiter *unary.Limiter) (client, server host.Host) {
 	t.Helper()
 	server, client = testpeer.NewHost(t), testpeer.NewHost(t)
-	publisher := Publisher{Shards: shard.Set{Cluster: 42, Count: 8}, Rules: rules.Rules{}, Archive: f, Relay: f, Logger: zap.NewNop()}
+	publisher := Publisher{Shards: shard.Set{Cluster: 42, Count: 8}, Rules: rules.Rules{}, Proofs: rules.AnyAuthor{}, Archive: f, Relay: f, Logger: zap.NewNop()}
 	Mount(t.Context(), server, publisher, limiter)
 	MountLegacy(t.Context(), server, publisher, limiter)
 	testpeer.Connect(t, client, testpeer.Address(server))

@@ -35,6 +35,7 @@ type Archive interface {
 type Publisher struct {
 	Shards  shard.Set
 	Rules   rules.Rules
+	Proofs  rules.Proofs
 	Archive Archive
 	Relay   Relay
 	// MinRelayPeers is how many relay peers a topic needs. With 0, a node on its own accepts messages
@@ -53,8 +54,8 @@ type Outcome struct {
 // Push checks, stores and relays a message. An empty pubsub topic stands for the one that autosharding
 // derives from the content topic.
 func (p Publisher) Push(ctx context.Context, pubsubTopic string, message *pb.WakuMessage) Outcome {
-	if outcome := p.check(message); outcome.Status != Success {
-		return outcome
+	if err := p.Rules.Check(message); err != nil {
+		return refusal(err)
 	}
 	if pubsubTopic == "" {
 		derived, err := p.Shards.TopicFor(message.ContentTopic)
@@ -69,6 +70,9 @@ func (p Publisher) Push(ctx context.Context, pubsubTopic string, message *pb.Wak
 	peers := p.Relay.Peers(pubsubTopic)
 	if peers < p.MinRelayPeers {
 		return Outcome{Status: NoPeers, Description: fmt.Sprintf("%d relay peers on %s, %d are needed", peers, pubsubTopic, p.MinRelayPeers)}
+	}
+	if err := p.Proofs.Check(pubsubTopic, message); err != nil {
+		return refusal(err)
 	}
 	// Stored first: once gossipsub has seen the message, a client could not have it relayed again.
 	err := p.Archive.Put(ctx, pubsubTopic, message)
@@ -86,14 +90,12 @@ func (p Publisher) Push(ctx context.Context, pubsubTopic string, message *pb.Wak
 	}
 }
 
-func (p Publisher) check(message *pb.WakuMessage) Outcome {
-	err := p.Rules.Check(message)
-	if err == nil {
-		return Outcome{Status: Success}
-	}
+func refusal(err error) Outcome {
 	status := InvalidMessage
 	var violation *rules.Violation
-	if errors.As(err, &violation) {
+	if errors.Is(err, context.Canceled) {
+		status = Unavailable
+	} else if errors.As(err, &violation) {
 		switch violation.Kind {
 		case rules.Malformed:
 			status = BadRequest

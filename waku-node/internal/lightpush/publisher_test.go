@@ -74,6 +74,7 @@ func TestPush(t *testing.T) {
 		p := Publisher{
 			Shards:  shard.Set{Cluster: 42, Count: 8},
 			Rules:   rules.Rules{MaxClockSkew: 20 * time.Second, Now: func() time.Time { return now }},
+			Proofs:  rules.AnyAuthor{},
 			Archive: &test.fakes,
 			Relay:   &test.fakes,
 			Logger:  zap.NewNop(),
@@ -91,7 +92,7 @@ func TestPush(t *testing.T) {
 func TestMinRelayPeers(t *testing.T) {
 	for peers, want := range map[int]Status{0: NoPeers, 1: NoPeers, 2: Success} {
 		f := &fakes{peers: peers}
-		p := Publisher{Shards: shard.Set{Cluster: 42, Count: 8}, Archive: f, Relay: f, MinRelayPeers: 2, Logger: zap.NewNop()}
+		p := Publisher{Shards: shard.Set{Cluster: 42, Count: 8}, Proofs: rules.AnyAuthor{}, Archive: f, Relay: f, MinRelayPeers: 2, Logger: zap.NewNop()}
 		if got := p.Push(context.Background(), "/waku/2/rs/42/0", &pb.WakuMessage{Payload: []byte("x"), ContentTopic: "/a/1/b/proto"}); got.Status != want {
 			t.Errorf("%d peers: %+v, want %d", peers, got, want)
 		}

@@ -23,6 +23,7 @@ import (
 	"waku-node/internal/mesh"
 	"waku-node/internal/metadata"
 	"waku-node/internal/relay"
+	"waku-node/internal/rlnrelay"
 	"waku-node/internal/rules"
 	"waku-node/internal/store"
 	"waku-node/internal/unary"
@@ -40,6 +41,7 @@ type Node struct {
 	logger  *zap.Logger
 	host    host.Host
 	archive *store.Archive
+	guard   *rlnrelay.Guard // nil without RLN
 	relay   *relay.Relay
 	cancel  context.CancelFunc
 	fed     chan struct{} // closed when the relay's messages have ended
@@ -75,6 +77,17 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if n.config.RLNGroup != "" {
+		n.guard, err = rlnrelay.Open(rlnrelay.Options{
+			GroupFile: n.config.RLNGroup,
+			EpochGap:  n.config.RLNEpochGap,
+			Now:       time.Now,
+			Logger:    n.logger.Named("rln"),
+		})
+		if err != nil {
+			return err
+		}
+	}
 	if err := n.mount(ctx); err != nil {
 		return err
 	}
@@ -87,7 +100,11 @@ func (n *Node) start(ctx context.Context) (err error) {
 // mount starts every protocol. The host does not listen yet.
 func (n *Node) mount(ctx context.Context) (err error) {
 	checks := rules.Rules{MaxClockSkew: n.config.MaxClockSkew, Now: time.Now}
-	if n.relay, err = relay.Start(ctx, n.host, n.config.Shards, checks, n.archive, n.logger.Named("relay")); err != nil {
+	var proofs rules.Proofs = rules.AnyAuthor{}
+	if n.guard != nil {
+		proofs = n.guard
+	}
+	if n.relay, err = relay.Start(ctx, n.host, n.config.Shards, checks, proofs, n.archive, n.logger.Named("relay")); err != nil {
 		return err
 	}
 	if err := metadata.Mount(ctx, n.host, n.config.Shards, n.logger.Named("metadata")); err != nil {
@@ -97,6 +114,7 @@ func (n *Node) mount(ctx context.Context) (err error) {
 	publisher := lightpush.Publisher{
 		Shards:        n.config.Shards,
 		Rules:         checks,
+		Proofs:        proofs,
 		Archive:       n.archive,
 		Relay:         n.relay,
 		MinRelayPeers: n.config.MinRelayPeers,
@@ -138,6 +156,9 @@ func (n *Node) Stop() error {
 		<-n.fed
 	}
 	n.cancel()
+	if n.guard != nil {
+		n.guard.Close()
+	}
 	if n.archive != nil {
 		errs = append(errs, n.archive.Close())
 	}

@@ -17,6 +17,13 @@ type Ready struct {
 	TCP        string   `json:"tcp"`
 	ClusterID  uint16   `json:"clusterId"`
 	Shards     uint16   `json:"shards"`
+	RLN        *RLN     `json:"rln,omitempty"` // absent without RLN
+}
+
+// RLN is what a client must share with the node for its proofs to count.
+type RLN struct {
+	MerkleRoot   string `json:"merkleRoot"` // 64 hex digits
+	EpochSeconds int64  `json:"epochSeconds"`
 }
 
 // listen opens the node's ports.
@@ -41,6 +48,9 @@ func (n *Node) listen() error {
 // so their ports are real also where port 0 was asked for.
 func (n *Node) Ready() (Ready, error) {
 	r := Ready{PeerID: n.host.ID().String(), ClusterID: n.config.Shards.Cluster, Shards: n.config.Shards.Count}
+	if n.guard != nil {
+		r.RLN = &RLN{MerkleRoot: n.guard.Root().String(), EpochSeconds: n.guard.EpochSeconds()}
+	}
 	listening, err := n.host.Network().InterfaceListenAddresses()
 	if err != nil {
 		return Ready{}, fmt.Errorf("resolving listen addresses: %w", err)

@@ -43,7 +43,7 @@ type Relay struct {
 // Checking and archiving happen in gossipsub's validators, which is what keeps the archive complete:
 // a validator runs once for each message, of this node or of a peer, before it is delivered or passed
 // on, and it may block. A subscriber of the broadcaster would come after queues that drop.
-func Start(ctx context.Context, h host.Host, shards shard.Set, checks rules.Rules, archive Archive, logger *zap.Logger) (*Relay, error) {
+func Start(ctx context.Context, h host.Host, shards shard.Set, checks rules.Rules, proofs rules.Proofs, archive Archive, logger *zap.Logger) (*Relay, error) {
 	r := &Relay{broadcaster: relay.NewBroadcaster(deliveryQueue)}
 	if err := r.broadcaster.Start(ctx); err != nil {
 		return nil, fmt.Errorf("starting the broadcaster: %w", err)
@@ -61,6 +61,9 @@ func Start(ctx context.Context, h host.Host, shards shard.Set, checks rules.Rule
 			logger.Info("message refused", zap.Stringer("hash", message.Hash(topic)), zap.Error(err))
 		}
 		return err == nil
+	})
+	r.waku.RegisterDefaultValidator(func(_ context.Context, message *pb.WakuMessage, topic string) bool {
+		return proofs.Check(topic, message) == nil // it logs what it refuses
 	})
 	r.waku.RegisterDefaultValidator(func(ctx context.Context, message *pb.WakuMessage, topic string) bool {
 		// A failing disk is not the sender's fault: the message is still passed on.

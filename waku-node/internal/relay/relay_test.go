@@ -33,7 +33,7 @@ func (a archive) Put(_ context.Context, _ string, message *pb.WakuMessage) error
 func startRelay(t *testing.T, a archive) *Relay {
 	t.Helper()
 	checks := rules.Rules{MaxClockSkew: 20 * time.Second, Now: time.Now}
-	r, err := Start(t.Context(), testpeer.NewHost(t), shard.Set{Cluster: 42, Count: 2}, checks, a, zap.NewNop())
+	r, err := Start(t.Context(), testpeer.NewHost(t), shard.Set{Cluster: 42, Count: 2}, checks, rules.AnyAuthor{}, a, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}

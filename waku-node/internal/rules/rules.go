@@ -21,7 +21,20 @@ const (
 	Malformed Kind = iota + 1 // a mandatory field is missing or a field is too long
 	TooLarge                  // above MaxMessageSize
 	Untimely                  // timestamp missing, or too far from the node's clock
+	Unproven                  // no right to be relayed: a Proofs refuses it
 )
+
+// Proofs refuses messages whose authors have not shown a right to send them, with a *Violation of kind Unproven. It may count what
+// it lets pass against the author's quota; the same message again is no second one.
+type Proofs interface {
+	Check(pubsubTopic string, message *pb.WakuMessage) error
+}
+
+// AnyAuthor lets all messages pass.
+type AnyAuthor struct{}
+
+// Check returns nil.
+func (AnyAuthor) Check(string, *pb.WakuMessage) error { return nil }
 
 // Violation is the error for a message that a rule refuses.
 type Violation struct {
