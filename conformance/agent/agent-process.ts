@@ -51,7 +51,8 @@ const CALL_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 20_000;
 const COMPLAINTS = 4000;
 
-function commandOf(language: Language): [string, string[]] {
+/** The program and its arguments. */
+export function commandOf(language: Language): [string, string[]] {
   if (language === "ts") {
     const agent = fileURLToPath(new URL("agent.ts", import.meta.url));
     const flags = ["--disable-warning=ExperimentalWarning", "--conditions=source", "--experimental-transform-types"];

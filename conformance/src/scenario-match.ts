@@ -4,7 +4,7 @@ import type { Json } from "../agent/agent-process.ts";
 export type Variables = Map<string, Json>;
 
 /**
- * Puts variables into a value: a text `"$name"` becomes the variable itself, `${name}` within a text its text.
+ * Puts variables into a value: a text `"$name"` becomes the variable itself, `$(name)` within a text its text.
  * `{"$repeat": [text, count]}` becomes the text so many times.
  */
 export function fillIn(value: Json, variables: Variables): Json {
@@ -16,7 +16,7 @@ export function fillIn(value: Json, variables: Variables): Json {
   if (typeof value === "string") {
     const whole = /^\$(\w+)$/.exec(value);
     if (whole) return variable(whole[1]!);
-    return value.replace(/\$\{(\w+)\}/g, (_, name: string) => String(variable(name)));
+    return value.replace(/\$\((\w+)\)/g, (_, name: string) => String(variable(name)));
   }
   if (Array.isArray(value)) return value.map((item) => fillIn(item, variables));
   if (typeof value !== "object" || value === null) return value;
