@@ -31,11 +31,6 @@ impl<Caller: ${caller}> ${name}Client<Caller> {
     pub fn new(caller: Caller) -> Self {
         Self { caller }
     }
-
-    /// What carries its calls.
-    pub fn caller(&mut self) -> &mut Caller {
-        &mut self.caller
-    }
 }
 
 impl<Caller: ${caller}> ${name} for ${name}Client<Caller> {

@@ -29,6 +29,12 @@ pub trait ModuleCaller {
     fn call_module(&mut self, method: u32, request: &[u8]) -> Result<Vec<u8>, ${error}>;
 }
 
+impl<Caller: ModuleCaller> ModuleCaller for &mut Caller {
+    fn call_module(&mut self, method: u32, request: &[u8]) -> Result<Vec<u8>, ${error}> {
+        (**self).call_module(method, request)
+    }
+}
+
 /// Encodes what crosses the boundary: a response, or the failure that tells of an error.
 pub fn encode_result<Response: ${message}>(outcome: Result<Response, ${error}>) -> Vec<u8> {
     let checked = outcome.and_then(|response| check_length("result", 1 + response.encoded_len()).map(|()| response));

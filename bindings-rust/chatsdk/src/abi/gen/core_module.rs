@@ -84,11 +84,6 @@ impl<Caller: ModuleCaller> CoreModuleClient<Caller> {
     pub fn new(caller: Caller) -> Self {
         Self { caller }
     }
-
-    /// What carries its calls.
-    pub fn caller(&mut self) -> &mut Caller {
-        &mut self.caller
-    }
 }
 
 impl<Caller: ModuleCaller> CoreModule for CoreModuleClient<Caller> {

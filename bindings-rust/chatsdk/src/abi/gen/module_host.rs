@@ -33,11 +33,6 @@ impl<Caller: ModuleCaller> ModuleHostClient<Caller> {
     pub fn new(caller: Caller) -> Self {
         Self { caller }
     }
-
-    /// What carries its calls.
-    pub fn caller(&mut self) -> &mut Caller {
-        &mut self.caller
-    }
 }
 
 impl<Caller: ModuleCaller> ModuleHost for ModuleHostClient<Caller> {

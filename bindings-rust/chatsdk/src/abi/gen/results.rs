@@ -29,6 +29,12 @@ pub trait ModuleCaller {
     fn call_module(&mut self, method: u32, request: &[u8]) -> Result<Vec<u8>, Error>;
 }
 
+impl<Caller: ModuleCaller> ModuleCaller for &mut Caller {
+    fn call_module(&mut self, method: u32, request: &[u8]) -> Result<Vec<u8>, Error> {
+        (**self).call_module(method, request)
+    }
+}
+
 /// Encodes what crosses the boundary: a response, or the failure that tells of an error.
 pub fn encode_result<Response: Message>(outcome: Result<Response, Error>) -> Vec<u8> {
     let checked = outcome
