@@ -98,6 +98,7 @@ export class ClientMethods {
     this.#open.search(query, { ...pageOf(page), ...(conversationId !== undefined && { conversationId }) });
   changeStorageKey = ({ oldKey, newKey }: Of<{ oldKey: unknown; newKey: unknown }>) =>
     this.#open.changeStorageKey(keyOf(oldKey), keyOf(newKey));
+  quota = () => this.#open.quota();
   stats = async () => ({ online: this.#open.online, residentBytes: process.memoryUsage().rss });
 }
 

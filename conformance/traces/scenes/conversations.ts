@@ -173,6 +173,22 @@ export function rollback(stage: Stage): void {
   world.run(HOUR);
 }
 
+/** More is sent than the rate limit allows: it waits for the next epochs, over a restart as well. */
+export function quota(stage: Stage): void {
+  const rateLimit = { epochSeconds: 60, messagesPerEpoch: 6 };
+  const { alice, bob, id } = talked(stage, { rateLimit });
+  const { world } = stage;
+  for (let i = 0; i < 15; i++) alice.send(id, `number ${i}`);
+  const { waiting } = alice.call({ case: "getQuota", value: {} }, "quota");
+  if (waiting === 0) throw new Error("nothing waits");
+  world.run(MINUTE);
+  restart(alice);
+  bob.send(id, "meanwhile");
+  world.run(HOUR);
+  alice.call({ case: "getQuota", value: {} }, "quota");
+  if (bob.texts.length !== 16) throw new Error(`bob has ${bob.texts.length} messages`);
+}
+
 /** What an attacker without keys puts on the network. */
 export function forged(stage: Stage): void {
   const [alice, bob] = [stage.person("alice"), stage.person("bob")];

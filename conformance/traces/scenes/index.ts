@@ -1,6 +1,6 @@
 import type { Stage } from "../stage.ts";
 import { anything, calls, failures, limits } from "./calls.ts";
-import { chat, contents, forged, large, lost, offline, rollback, withoutStore } from "./conversations.ts";
+import { chat, contents, forged, large, lost, offline, quota, rollback, withoutStore } from "./conversations.ts";
 import { damaged, deletion, invites, refusals, unprotected } from "./set-up.ts";
 
 /** What is recorded, by the name its traces begin with. */
@@ -25,4 +25,5 @@ export const SCENES: Record<string, (stage: Stage) => void> = {
   damaged,
   "anything-1": anything(1),
   "anything-2": anything(2),
+  quota,
 };
