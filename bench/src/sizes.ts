@@ -1,102 +1,96 @@
-import { create, toBinary } from "@bufbuild/protobuf";
-import { AttachmentReferenceSchema, ReactionSchema, ReplySchema, TextSchema } from "@chatsdk/abi/content_pb";
-import type { Effect } from "@chatsdk/abi/host_pb";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import type { ContentSchema } from "@chatsdk/abi/api_pb";
+import { AttachmentReferenceSchema, ReactionSchema, ReplySchema } from "@chatsdk/abi/content_pb";
 import { nodeCrypto } from "@chatsdk/client";
 import { BasicTag } from "@chatsdk/core";
-import { Person } from "@chatsdk/conformance/people";
+import { Person, text } from "@chatsdk/conformance/people";
 import { World } from "@chatsdk/conformance/world";
-import { proto_message } from "@waku/proto";
 import { table } from "./measure.ts";
+import { RLN_FIELD_LENGTH, shardMbps, wakuMessageLength } from "./waku-message.ts";
 
-/** Field 21, RateLimitProof as nwaku encodes it: a proof of 128 bytes and six fields of 32, each with tag and length. */
-const RLN_FIELD_LENGTH = 4 + (3 + 128) + 6 * (2 + 32);
-/** 10,000 users, 4 messages a minute each. */
-const MESSAGES_PER_SECOND = (10_000 * 4) / 60;
+/** Bytes of one message, from its real encoding. */
+export interface Size {
+  envelope: number;
+  wakuMessage: number;
+  withProof: number;
+}
 
-/** The whole WakuMessage as it travels, with a proof of the real length in field 21. */
-function wakuMessageLength(topic: string, payload: Uint8Array, withProof: boolean): number {
-  const timestamp = BigInt(Date.UTC(2026, 0, 1)) * 1_000_000n;
-  const bare = proto_message.WakuMessage.encode({ payload, contentTopic: topic, version: 0, timestamp }).length;
-  return withProof ? bare + RLN_FIELD_LENGTH : bare;
+/** P1's message. */
+export const CHAT_MESSAGE = "message, 100 characters";
+
+/** Every kind of message in one suite: what alice and bob publish in a conversation. */
+export function measureSizes(suite: number): Record<string, Size> {
+  const sizes: Record<string, Size> = {};
+  const world = new World();
+  const [alice, bob] = ["alice", "bob"].map((name) => new Person(world, name, { maximumSuite: suite }, nodeCrypto));
+  const note = (name: string, act: () => void): void => {
+    const before = world.published.length;
+    act();
+    const [publication] = world.published.slice(before);
+    if (!publication) throw new Error(`${name}: nothing was published`);
+    const { topic, payload } = publication;
+    const wakuMessage = wakuMessageLength(topic, payload, world.nowMs);
+    sizes[name] = { envelope: payload.length, wakuMessage, withProof: wakuMessage + RLN_FIELD_LENGTH };
+  };
+  const send = (content: MessageInitShape<typeof ContentSchema>): string =>
+    alice!.call({ case: "sendMessage", value: { conversationId, content } }, "sentMessage").message!.messageId;
+  const basic = (tag: number, payload: Uint8Array) => ({ domain: 0, tag, version: 1, payload });
+
+  const link = bob!.invite();
+  let conversationId = "";
+  note("set-up with a first message of 100 characters", () => {
+    conversationId = alice!.accept(link, "x".repeat(100));
+  });
+  world.run(500);
+  let messageId = "";
+  note("first answer, 100 characters", () => {
+    messageId = bob!.send(conversationId, "x".repeat(100));
+  });
+  world.run(500);
+  note(CHAT_MESSAGE, () => send(text("x".repeat(100))));
+  note("message, 200 characters", () => send(text("x".repeat(200))));
+  note("reply, 100 characters", () =>
+    send(basic(BasicTag.reply, toBinary(ReplySchema, create(ReplySchema, { messageId, text: "x".repeat(100) })))),
+  );
+  note("reaction", () =>
+    send(basic(BasicTag.reaction, toBinary(ReactionSchema, create(ReactionSchema, { messageId, reaction: "👍" })))),
+  );
+  note("attachment reference", () => send(basic(BasicTag.attachmentReference, attachmentReference())));
+  note("message, 1,000 characters", () => send(text("x".repeat(1000))));
+  note("read receipt", () =>
+    alice!.call({ case: "markRead", value: { conversationId, messageId, sendReceipt: true } }, "done"),
+  );
+  note("acknowledgement on its own", () => world.run(10_000));
+  world.censor = () => true;
+  send(text("this is lost"));
+  world.censor = () => false;
+  send(text("this shows it"));
+  // Too soon for another acknowledgement, which would tell as well.
+  note("repair request", () => world.run(10_000));
+  return sizes;
+}
+
+function attachmentReference(): Uint8Array {
+  const file = {
+    url: "https://files.example/".padEnd(80, "x"),
+    mediaType: "image/jpeg",
+    size: 1_000_000n,
+    digest: new Uint8Array(32),
+    key: new Uint8Array(32),
+    nonce: new Uint8Array(12),
+    name: "photo.jpg",
+  };
+  return toBinary(AttachmentReferenceSchema, create(AttachmentReferenceSchema, file));
 }
 
 export function sizes(): string {
   const rows: (string | number)[][] = [];
   for (const suite of [1, 2]) {
-    const world = new World();
-    const config = { maximumSuite: suite };
-    const alice = new Person(world, "alice", config, nodeCrypto);
-    const bob = new Person(world, "bob", config, nodeCrypto);
-    const link = bob.invite();
-    const note = (name: string, count = 1): void => {
-      const last = world.published.slice(-count);
-      for (const { topic, payload } of last) {
-        const [bare, all] = [wakuMessageLength(topic, payload, false), wakuMessageLength(topic, payload, true)];
-        rows.push([suite, name, payload.length, bare, all, ((all * MESSAGES_PER_SECOND * 8) / 1e6).toFixed(2)]);
-      }
-    };
-    const content = (person: Person, id: string, tag: number, payload: Uint8Array): void => {
-      const effects: Effect[] = [];
-      const value = { conversationId: id, content: { domain: 0, tag, version: 1, payload } };
-      person.machine.call(world.nowMs, { case: "sendMessage", value }, "sentMessage", effects);
-      world.perform(person.machine, effects);
-    };
-    const id = alice.accept(link, "x".repeat(100));
-    note("set-up with a first message of 100 characters");
-    world.run(500);
-    bob.send(id, "x".repeat(100));
-    note("first answer, 100 characters");
-    world.run(500);
-    alice.send(id, "x".repeat(100));
-    note("message, 100 characters");
-    if (suite === 2) {
-      const messageId = bob.send(id, "x".repeat(200));
-      note("message, 200 characters");
-      content(
-        alice,
-        id,
-        BasicTag.reply,
-        toBinary(ReplySchema, create(ReplySchema, { messageId, text: "x".repeat(100) })),
-      );
-      note("reply, 100 characters");
-      content(
-        alice,
-        id,
-        BasicTag.reaction,
-        toBinary(ReactionSchema, create(ReactionSchema, { messageId, reaction: "👍" })),
-      );
-      note("reaction");
-      const file = {
-        url: "https://files.example/".padEnd(80, "x"),
-        mediaType: "image/jpeg",
-        size: 1_000_000n,
-        digest: new Uint8Array(32),
-        key: new Uint8Array(32),
-        nonce: new Uint8Array(12),
-        name: "photo.jpg",
-      };
-      content(
-        alice,
-        id,
-        BasicTag.attachmentReference,
-        toBinary(AttachmentReferenceSchema, create(AttachmentReferenceSchema, file)),
-      );
-      note("attachment reference");
-      content(alice, id, BasicTag.text, toBinary(TextSchema, create(TextSchema, { text: "x".repeat(1000) })));
-      note("message, 1,000 characters");
-      const before = world.published.length;
-      world.run(100_000);
-      if (world.published.length > before) note("acknowledgement on its own");
-    }
+    for (const [name, { envelope, wakuMessage, withProof }] of Object.entries(measureSizes(suite)))
+      rows.push([suite, name, envelope, wakuMessage, withProof, shardMbps(withProof, 10_000).toFixed(2)]);
   }
-  rows.push([
-    "",
-    "invite link (characters)",
-    new Person(new World(), "carol", {}, nodeCrypto).invite().length,
-    "",
-    "",
-    "",
-  ]);
+  const link = new Person(new World(), "carol", {}, nodeCrypto).invite();
+  rows.push(["", "invite link (characters)", link.length, "", "", ""]);
   return table(
     ["suite", "what", "envelope", "WakuMessage", "with RLN proof", "Mbps at 10,000 users, 4 a minute"],
     rows,
