@@ -23,11 +23,6 @@ export class ChatError extends Error {
   get codeName(): string {
     return ErrorCode[this.code] ?? "UNKNOWN";
   }
-
-  /** What the caller should do. */
-  get remedy(): string {
-    return REMEDIES[this.code];
-  }
 }
 
 /** The error that a failure tells of. */
@@ -43,34 +38,39 @@ export function failureOf(error: unknown): Failure {
   return create(FailureSchema, { code, message, retryable });
 }
 
-const REMEDIES: Record<ErrorCode, string> = {
-  [ErrorCode.ERROR_CODE_UNSPECIFIED]: "None.",
-  [ErrorCode.INVALID_ARGUMENT]: "Correct the argument.",
-  [ErrorCode.INVALID_INVITE]: "Ask for the link again.",
-  [ErrorCode.INVITE_EXPIRED]: "Ask for a new link.",
-  [ErrorCode.INVITE_WRONG_NETWORK]: "Open a client for the network the message names.",
-  [ErrorCode.INVITE_ALREADY_ACCEPTED]: "Use that conversation.",
-  [ErrorCode.INVITE_OWN]: "Accept it in another database.",
-  [ErrorCode.UNSUPPORTED_SUITE]: "Update, or allow the suite.",
-  [ErrorCode.ACCOUNT_NOT_FOUND]: "List the accounts.",
-  [ErrorCode.CONVERSATION_NOT_FOUND]: "List the conversations.",
-  [ErrorCode.MESSAGE_NOT_FOUND]: "Page through the conversation.",
-  [ErrorCode.INVITE_NOT_FOUND]: "List the invites.",
-  [ErrorCode.CONTENT_TOO_LARGE]: "Send an attachment reference.",
-  [ErrorCode.OUTBOX_FULL]: "Wait for delivered events, then send again.",
-  [ErrorCode.SESSION_LOST]: "Repair it; the peer must agree.",
-  [ErrorCode.REPAIR_TOO_SOON]: "Try again after the time the message names.",
-  [ErrorCode.NO_REPAIR_PENDING]: "None needed.",
-  [ErrorCode.WRONG_KEY]: "Give the right one.",
-  [ErrorCode.DATABASE_CORRUPT]: "Restore a backup.",
-  [ErrorCode.DATABASE_LOCKED]: "Close it there first.",
-  [ErrorCode.STORAGE_FULL]: "Free space, then try again.",
-  [ErrorCode.STORAGE_FAILED]: "See the cause.",
-  [ErrorCode.STATE_ROLLED_BACK]: "Open the newest, or accept the rollback.",
-  [ErrorCode.UNSUPPORTED_VERSION]: "Update the SDK.",
-  [ErrorCode.CLOSED]: "Open a new one.",
-  [ErrorCode.ABORTED]: "None needed.",
-  [ErrorCode.TRANSPORT_FAILED]: "Check the peers' addresses and the network.",
-  [ErrorCode.KEYRING_UNAVAILABLE]: "Give a passphrase or a raw key.",
-  [ErrorCode.INTERNAL]: "Report it.",
+/** What the caller of a failed call should do. */
+export function remedyOf(code: ErrorCode): string {
+  const name = ErrorCode[code] as keyof typeof REMEDIES;
+  return REMEDIES[name] ?? "";
+}
+
+const REMEDIES = {
+  INVALID_ARGUMENT: "Correct the argument.",
+  INVALID_INVITE: "Ask for the link again.",
+  INVITE_EXPIRED: "Ask for a new link.",
+  INVITE_WRONG_NETWORK: "Open a client for the network the message names.",
+  INVITE_ALREADY_ACCEPTED: "Use that conversation.",
+  INVITE_OWN: "Accept it in another database.",
+  UNSUPPORTED_SUITE: "Update, or allow the suite.",
+  ACCOUNT_NOT_FOUND: "List the accounts.",
+  CONVERSATION_NOT_FOUND: "List the conversations.",
+  MESSAGE_NOT_FOUND: "Page through the conversation.",
+  INVITE_NOT_FOUND: "List the invites.",
+  CONTENT_TOO_LARGE: "Send an attachment reference.",
+  OUTBOX_FULL: "Wait for delivered events, then send again.",
+  SESSION_LOST: "Repair it; the peer must agree.",
+  REPAIR_TOO_SOON: "Try again after the time the message names.",
+  NO_REPAIR_PENDING: "None needed.",
+  WRONG_KEY: "Give the right one.",
+  DATABASE_CORRUPT: "Restore a backup.",
+  DATABASE_LOCKED: "Close it there first.",
+  STORAGE_FULL: "Free space, then try again.",
+  STORAGE_FAILED: "See the cause.",
+  STATE_ROLLED_BACK: "Open the newest, or accept the rollback.",
+  UNSUPPORTED_VERSION: "Update the SDK.",
+  CLOSED: "Open a new one.",
+  ABORTED: "None needed.",
+  TRANSPORT_FAILED: "Check the peers' addresses and the network.",
+  KEYRING_UNAVAILABLE: "Give a passphrase or a raw key.",
+  INTERNAL: "Report it.",
 };

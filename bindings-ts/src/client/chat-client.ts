@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
+import { ChatCalls } from "@chatsdk/abi/chat";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
-import { type Config, ConfigSchema, type KeyDerivation, type Reply, type VaultHeader } from "@chatsdk/abi/host_pb";
+import { type Config, ConfigSchema, type KeyDerivation, type VaultHeader } from "@chatsdk/abi/host_pb";
 import { ChatError, Core, type Crypto, Entropy, Vault } from "@chatsdk/core";
 import { deriveKey, newDerivation, type StorageKey } from "../keys/storage-key.ts";
 import type { RollbackAnchor } from "../storage/rollback-anchor.ts";
@@ -9,7 +10,7 @@ import { matchesWords, queryWords } from "../storage/search-words.ts";
 import type { Transport } from "../transport/transport.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { type Sendable, toContent } from "./content.ts";
-import { Engine, type InputValue, messageOf } from "./engine.ts";
+import { Engine, messageOf } from "./engine.ts";
 import { EventFeed } from "./event-feed.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import {
@@ -84,6 +85,7 @@ const SEARCH_BATCH = 500;
  */
 export class ChatClient implements AsyncDisposable {
   readonly #engine: Engine;
+  readonly #calls: ChatCalls<AbortSignal>;
   readonly #parts: ClientParts;
   readonly #vault: Vault;
   readonly #clock: Clock;
@@ -114,6 +116,7 @@ export class ChatClient implements AsyncDisposable {
         if (event) this.#feed.push(event);
       },
     });
+    this.#calls = new ChatCalls(this.#engine);
   }
 
   /**
@@ -212,12 +215,12 @@ export class ChatClient implements AsyncDisposable {
 
   /** F1: makes an identity. Nothing is registered anywhere. */
   async createAccount(options?: CallOptions): Promise<Account> {
-    return toAccount(await this.#call({ case: "createAccount", value: {} }, "account", options));
+    return toAccount(await this.#calls.createAccount({}, options?.signal));
   }
 
   /** Oldest first. */
   async accounts(options?: CallOptions): Promise<Account[]> {
-    return (await this.#call({ case: "listAccounts", value: {} }, "accounts", options)).accounts.map(toAccount);
+    return (await this.#calls.listAccounts({}, options?.signal)).accounts.map(toAccount);
   }
 
   /** The oldest account; made now if there is none. */
@@ -232,7 +235,7 @@ export class ChatClient implements AsyncDisposable {
 
   /** Deletes an account with its conversations, messages and invites from this device. */
   async deleteAccount(accountId: string, options?: CallOptions): Promise<void> {
-    await this.#call({ case: "deleteAccount", value: { accountId } }, "done", options);
+    await this.#calls.deleteAccount({ accountId }, options?.signal);
   }
 
   // Invites.
@@ -251,21 +254,21 @@ export class ChatClient implements AsyncDisposable {
     if (!Number.isFinite(validForMs) || validForMs < 0)
       throw new ChatError(ErrorCode.INVALID_ARGUMENT, "validForMs: give a positive number of milliseconds");
     const value = { accountId, validForMs: BigInt(Math.round(validForMs)), reusable };
-    return toInvite(await this.#call({ case: "createInvite", value }, "invite", options));
+    return toInvite(await this.#calls.createInvite(value, options?.signal));
   }
 
   /** Invites that can still be accepted, oldest first. */
   async invites(accountId: string, options?: CallOptions): Promise<Invite[]> {
-    return (await this.#call({ case: "listInvites", value: { accountId } }, "invites", options)).invites.map(toInvite);
+    return (await this.#calls.listInvites({ accountId }, options?.signal)).invites.map(toInvite);
   }
 
   async revokeInvite(inviteId: string, options?: CallOptions): Promise<void> {
-    await this.#call({ case: "revokeInvite", value: { inviteId } }, "done", options);
+    await this.#calls.revokeInvite({ inviteId }, options?.signal);
   }
 
   /** Reads a link without accepting it. Rejects with INVALID_INVITE, INVITE_EXPIRED, INVITE_WRONG_NETWORK, UNSUPPORTED_SUITE. */
   async inspectInvite(link: string, options?: CallOptions): Promise<InviteDetails> {
-    return toInviteDetails(await this.#call({ case: "inspectInvite", value: { link } }, "inviteDetails", options));
+    return toInviteDetails(await this.#calls.inspectInvite({ link }, options?.signal));
   }
 
   /**
@@ -274,7 +277,7 @@ export class ChatClient implements AsyncDisposable {
    */
   async acceptInvite(accountId: string, link: string, first: Sendable, options?: CallOptions): Promise<Conversation> {
     const value = { accountId, link, content: toContent(first) };
-    return toConversation((await this.#call({ case: "acceptInvite", value }, "sentMessage", options)).conversation!);
+    return toConversation((await this.#calls.acceptInvite(value, options?.signal)).conversation!);
   }
 
   // Conversations.
@@ -297,34 +300,34 @@ export class ChatClient implements AsyncDisposable {
 
   /** Deletes keys and messages from this device. The peer is not told. */
   async deleteConversation(conversationId: string, options?: CallOptions): Promise<void> {
-    await this.#call({ case: "deleteConversation", value: { conversationId } }, "done", options);
+    await this.#calls.deleteConversation({ conversationId }, options?.signal);
   }
 
   /** Sixty digits both sides compare to know that nobody sits between them. */
   async safetyNumber(conversationId: string, options?: CallOptions): Promise<string> {
-    return (await this.#call({ case: "getSafetyNumber", value: { conversationId } }, "safetyNumber", options)).digits;
+    return (await this.#calls.getSafetyNumber({ conversationId }, options?.signal)).digits;
   }
 
   /** Notes that the safety numbers were compared, or takes it back. */
   async setVerified(conversationId: string, verified: boolean, options?: CallOptions): Promise<void> {
-    await this.#call({ case: "setVerified", value: { conversationId, verified } }, "done", options);
+    await this.#calls.setVerified({ conversationId, verified }, options?.signal);
   }
 
   /** Asks the peer for new keys after ours were lost. Once a day at most (REPAIR_TOO_SOON). */
   async repairConversation(conversationId: string, options?: CallOptions): Promise<void> {
-    await this.#call({ case: "repairConversation", value: { conversationId } }, "done", options);
+    await this.#calls.repairConversation({ conversationId }, options?.signal);
   }
 
   /** Agrees to a repair the peer asked for: ask your user first. The verification is taken back. */
   async acceptRepair(conversationId: string, options?: CallOptions): Promise<void> {
-    await this.#call({ case: "acceptRepair", value: { conversationId } }, "done", options);
+    await this.#calls.acceptRepair({ conversationId }, options?.signal);
   }
 
   // Rate limit.
 
   /** S1: what the rate limit leaves in this epoch; `undefined` without one (`protocol.rateLimit`). */
   async quota(options?: CallOptions): Promise<Quota | undefined> {
-    return toQuota(await this.#call({ case: "getQuota", value: {} }, "quota", options));
+    return toQuota(await this.#calls.getQuota({}, options?.signal));
   }
 
   // Messages.
@@ -332,12 +335,12 @@ export class ChatClient implements AsyncDisposable {
   /** F2: sends a message. Resolves once it is stored and encrypted; events tell how far it gets. Rejects with SESSION_LOST, OUTBOX_FULL (retryable), CONTENT_TOO_LARGE. */
   async send(conversationId: string, content: Sendable, options?: CallOptions): Promise<ChatMessage> {
     const value = { conversationId, content: toContent(content) };
-    return toMessage((await this.#call({ case: "sendMessage", value }, "sentMessage", options)).message!);
+    return toMessage((await this.#calls.sendMessage(value, options?.signal)).message!);
   }
 
   /** Gives up a message that is not delivered yet. It may arrive all the same if it is already under way. */
   async cancel(conversationId: string, messageId: string, options?: CallOptions): Promise<void> {
-    await this.#call({ case: "cancelMessage", value: { conversationId, messageId } }, "done", options);
+    await this.#calls.cancelMessage({ conversationId, messageId }, options?.signal);
   }
 
   /** Marks everything up to a message as read. @param options.sendReceipt - tells the peer; default true. */
@@ -347,7 +350,7 @@ export class ChatClient implements AsyncDisposable {
     options: CallOptions & { sendReceipt?: boolean } = {},
   ): Promise<void> {
     const value = { conversationId, messageId, sendReceipt: options.sendReceipt ?? true };
-    await this.#call({ case: "markRead", value }, "done", options);
+    await this.#calls.markRead(value, options?.signal);
   }
 
   /** F6: a page of a conversation, newest first. */
@@ -464,17 +467,6 @@ export class ChatClient implements AsyncDisposable {
 
   #open(row: MessageRow): ChatMessage {
     return toMessage(this.#vault.openMessage(row));
-  }
-
-  async #call<Case extends NonNullable<Reply["reply"]["case"]>>(
-    input: InputValue,
-    expected: Case,
-    options?: CallOptions,
-  ) {
-    const reply = await this.#engine.call(input, options?.signal);
-    if (reply.case !== expected)
-      throw new ChatError(ErrorCode.INTERNAL, `the core replied ${reply.case} to ${input.case}; report this`);
-    return reply.value as Extract<Reply["reply"], { case: Case }>["value"];
   }
 }
 

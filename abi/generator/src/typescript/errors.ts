@@ -26,11 +26,6 @@ export class ChatError extends Error {
   get codeName(): string {
     return ${code}[this.code] ?? "UNKNOWN";
   }
-
-  /** What the caller should do. */
-  get remedy(): string {
-    return REMEDIES[this.code];
-  }
 }
 
 /** The error that a failure tells of. */
@@ -46,8 +41,13 @@ export function failureOf(error: unknown): ${failure} {
   return ${create}(${failureSchema}, { code, message, retryable });
 }
 
-const REMEDIES: Record<${code}, string> = {
-  [${code}.ERROR_CODE_UNSPECIFIED]: "None.",
-${cases.map(({ name, remedy }) => `  [${code}.${name}]: ${JSON.stringify(upperFirst(remedy))},`).join("\n")}
+/** What the caller of a failed call should do. */
+export function remedyOf(code: ${code}): string {
+  const name = ${code}[code] as keyof typeof REMEDIES;
+  return REMEDIES[name] ?? "";
+}
+
+const REMEDIES = {
+${cases.map(({ name, remedy }) => `  ${name}: ${JSON.stringify(upperFirst(remedy))},`).join("\n")}
 };`;
 }
