@@ -22,13 +22,12 @@ const TRANSCRIPT_LINES = 60;
 
 /** Plays a scenario; rejects with a `ScenarioFailure`. */
 export async function play(scenario: Scenario, performance: Performance): Promise<void> {
-  const transcript: string[] = [];
-  const startedAt = Date.now();
+  const transcript = new Transcript();
   const actors = new Map<string, Actor>();
   for (const [index, [name, opening]] of Object.entries(scenario.people).entries()) {
     const { start: _, ...settings } = opening;
     const language = performance.languages[index % 2]!;
-    const onLine = (line: string) => void transcript.push(`${String(Date.now() - startedAt).padStart(6)} ${line}`);
+    const onLine = (line: string) => transcript.add(line);
     actors.set(name, new Actor({ ...performance, name, language, opening: settings, onLine }));
   }
   let place = "opening";
@@ -38,17 +37,39 @@ export async function play(scenario: Scenario, performance: Performance): Promis
     const director = new Director(actors);
     for (const [index, step] of scenario.steps.entries()) {
       place = `step ${index} ${show(step as Json)}`;
-      transcript.push(`       ${place}`);
+      transcript.begin(place);
       await director.perform(step);
     }
     place = "closing";
     await Promise.all([...actors.values()].map((actor) => actor.leave()));
   } catch (error) {
     await Promise.all([...actors.values()].map((actor) => actor.abandon()));
-    const lines = transcript.slice(-TRANSCRIPT_LINES).join("\n");
     const reason = error instanceof Error ? error.message : String(error);
     const pair = performance.languages.join("-");
-    throw new ScenarioFailure(`${pair}, ${scenario.name}, ${place}: ${reason}\n${lines}`, { cause: error });
+    throw new ScenarioFailure(`${pair}, ${scenario.name}, ${place}: ${reason}\n${transcript}`, { cause: error });
+  }
+}
+
+/** The last of what was said, with milliseconds since the beginning. What is asked again and again stands there once. */
+class Transcript {
+  readonly #startedAt = Date.now();
+  readonly #lines: string[] = [];
+  readonly #said = new Set<string>();
+
+  begin(step: string): void {
+    this.#said.clear();
+    this.add(step);
+  }
+
+  add(line: string): void {
+    const saying = line.replace(/"id":\d+/, "");
+    if (this.#said.has(saying)) return;
+    this.#said.add(saying);
+    this.#lines.push(`${String(Date.now() - this.#startedAt).padStart(6)} ${line}`);
+  }
+
+  toString(): string {
+    return this.#lines.slice(-TRANSCRIPT_LINES).join("\n");
   }
 }
 
