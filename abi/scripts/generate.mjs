@@ -100,7 +100,7 @@ function format() {
   run("gofmt", ["-w", ...named(".go")]);
   const settings = join(root, "bindings-rust", "rustfmt.toml");
   const config = existsSync(settings) ? ["--config-path", settings] : [];
-  run("rustfmt", ["--edition", RUST_EDITION, "--config", "skip_children=true", ...config, ...named(".rs")]);
+  run("rustfmt", ["--edition", RUST_EDITION, ...config, ...named(".rs")]);
 }
 
 function compare() {

@@ -1,6 +1,13 @@
 // Descriptors to the general IR. What a language could not express is refused here, with the name of the element.
 import { posix } from "node:path";
-import type { DescEnum, DescFile, DescMessage, DescMethod, DescService } from "@bufbuild/protobuf";
+import {
+  type DescEnum,
+  type DescFile,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  ScalarType,
+} from "@bufbuild/protobuf";
 import { getComments } from "@bufbuild/protoplugin";
 import { contractHash } from "./contract-hash.ts";
 import { ContractOptions } from "./contract-options.ts";
@@ -78,7 +85,7 @@ function readMessage(message: DescMessage): Message {
       if (field.fieldKind === "map") throw new Error(`${message.typeName}.${field.name}: maps are not supported`);
       const secret = field.proto.options?.debugRedact ?? false;
       if (secret && field.oneof) throw new Error(`${message.typeName}.${field.name}: a secret cannot be in a oneof`);
-      if (secret && field.scalar === undefined)
+      if (secret && field.scalar !== ScalarType.STRING && field.scalar !== ScalarType.BYTES)
         throw new Error(`${message.typeName}.${field.name}: only text and bytes can be secret`);
       return {
         name: field.name,

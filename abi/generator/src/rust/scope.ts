@@ -46,7 +46,11 @@ export class RustScope {
 
   /** The whole file. rustfmt puts the uses and the indentation in order. */
   file(body: string): string {
-    const uses = [...this.#uses].sort().map((path) => `use ${path};`);
+    const modules = Map.groupBy([...this.#uses].sort(), (path) => path.slice(0, path.lastIndexOf("::")));
+    const uses = [...modules].map(([module, paths]) => {
+      const names = paths.map((path) => path.slice(module.length + 2));
+      return `use ${module}::${names.length === 1 ? names[0] : `{${names.join(", ")}}`};`;
+    });
     return [`// @generated. ${GENERATED}`, ...(uses.length > 0 ? [uses.join("\n")] : []), body].join("\n\n");
   }
 
