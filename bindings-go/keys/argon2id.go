@@ -1,7 +1,6 @@
 package keys
 
 import (
-
 	"golang.org/x/crypto/argon2"
 
 	"chatsdk/abi"

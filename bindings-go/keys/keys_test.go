@@ -14,7 +14,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"chatsdk/abi"
-	"chatsdk/internal/fault"
 	"chatsdk/keys"
 )
 
@@ -38,7 +37,7 @@ func derive(t *testing.T, key keys.Key, derivation *abi.KeyDerivation) string {
 
 func wantCode(t *testing.T, err error, code abi.ErrorCode, texts ...string) {
 	t.Helper()
-	var failure *fault.Error
+	var failure *abi.Error
 	if !errors.As(err, &failure) || failure.Code != code {
 		t.Fatalf("got %v, want %v", err, code)
 	}

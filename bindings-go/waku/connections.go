@@ -105,7 +105,7 @@ func (t *Transport) open(candidate *candidate) (*node, error) {
 	if err := dial(ctx, h, id, candidate.addresses); err != nil {
 		return nil, err
 	}
-	n, err := openNode(h, id, t.options, t.onNodeChange)
+	n, err := openNode(h, id, t.options, t.relay != nil, t.onNodeChange)
 	if err != nil {
 		return nil, errors.Join(err, h.Network().ClosePeer(id))
 	}
@@ -148,6 +148,9 @@ func (t *Transport) onNodeChange() {
 		subscribed = subscribed || n.isSubscribed()
 	}
 	online := canPush && subscribed
+	if t.relay != nil {
+		online = t.relay.Ready()
+	}
 	if t.reported && online == t.online || !online && !t.attempted {
 		return
 	}

@@ -23,7 +23,7 @@ import (
 const maxPushStreams = 4096
 
 // newHost makes a libp2p host of a client: it dials, listens nowhere, and has a new identity each time.
-func newHost() (host.Host, error) {
+func newHost(further ...libp2p.Option) (host.Host, error) {
 	// The kind of key that every Waku implementation reads.
 	key, _, err := crypto.GenerateSecp256k1Key(rand.Reader)
 	if err != nil {
@@ -38,7 +38,7 @@ func newHost() (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return libp2p.New(
+	return libp2p.New(append(further,
 		libp2p.Identity(key),
 		libp2p.UserAgent("chatsdk-go"),
 		libp2p.NoListenAddrs,
@@ -50,7 +50,7 @@ func newHost() (host.Host, error) {
 		libp2p.DisableRelay(),
 		libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.DisableMetrics(),
-	)
+	)...)
 }
 
 // dial connects to a node and waits until it has said which protocols it speaks.

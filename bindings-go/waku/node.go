@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"chatsdk/waku/internal/mesh"
 	"chatsdk/waku/internal/wire"
 )
 
@@ -66,8 +67,9 @@ type node struct {
 	refusedAt time.Time
 }
 
-// openNode finds out what the node at the other end offers. It fails if it is of another cluster or offers nothing.
-func openNode(h host.Host, id peer.ID, options Options, onChange func()) (*node, error) {
+// openNode finds out what the node at the other end offers. It fails if it is of another cluster or offers nothing. A relay pushes and subscribes
+// by itself.
+func openNode(h host.Host, id peer.ID, options Options, relaying bool, onChange func()) (*node, error) {
 	protocols, err := h.Peerstore().GetProtocols(id)
 	if err != nil {
 		return nil, err
@@ -77,8 +79,11 @@ func openNode(h host.Host, id peer.ID, options Options, onChange func()) (*node,
 		host: h, id: id, options: options, onChange: onChange, alarm: make(chan struct{}, 1), subscribed: topics{},
 		canPush: offers(wire.LightPush), canStore: offers(wire.Store), hasFilter: offers(wire.FilterSubscribe),
 	}
-	if !n.canPush && !n.canStore && !n.hasFilter {
-		return nil, errors.New("the node offers neither light push, filter nor store")
+	if relaying {
+		n.canPush, n.hasFilter = false, false
+	}
+	if !n.canPush && !n.canStore && !n.hasFilter && !(relaying && offers(mesh.Protocol)) {
+		return nil, errors.New("the node offers none of the protocols needed")
 	}
 	n.open, n.close = context.WithCancelCause(context.Background())
 	if offers(wire.MetadataID) {

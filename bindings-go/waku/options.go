@@ -122,7 +122,7 @@ func overTCP(address multiaddr.Multiaddr) bool {
 }
 
 // failed is TRANSPORT_FAILED.
-func failed(cause error, format string, arguments ...any) *fault.Error {
+func failed(cause error, format string, arguments ...any) *abi.Error {
 	failure := fault.Because(abi.ErrorCode_TRANSPORT_FAILED, cause, format, arguments...)
 	if cause != nil {
 		failure.Message = fmt.Sprintf("%s: %v", failure.Message, cause)
@@ -130,7 +130,7 @@ func failed(cause error, format string, arguments ...any) *fault.Error {
 	return failure
 }
 
-func retryable(cause error, format string, arguments ...any) *fault.Error {
+func retryable(cause error, format string, arguments ...any) *abi.Error {
 	failure := failed(cause, format, arguments...)
 	failure.Retryable = true
 	return failure

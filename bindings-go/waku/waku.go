@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"chatsdk/abi"
 	"chatsdk/internal/fault"
 	"chatsdk/waku/internal/history"
+	"chatsdk/waku/internal/mesh"
 	"chatsdk/waku/internal/shards"
 	"chatsdk/waku/internal/wire"
 )
@@ -36,6 +39,7 @@ const (
 type Transport struct {
 	options Options
 	network shards.Network
+	relay   mesh.Relay // nil: light push and filter
 	events  *events
 	slots   chan struct{}
 	// running ends with Stop.
@@ -58,10 +62,15 @@ type Transport struct {
 	lastTimestamp int64
 }
 
-// var _ abi.Transport = (*Transport)(nil)
+var _ abi.Transport = (*Transport)(nil)
 
 // New checks the options; Start connects. It fails with TRANSPORT_FAILED, naming the field, if they are unusable.
 func New(options Options) (*Transport, error) {
+	return NewRelaying(options, nil)
+}
+
+// NewRelaying is for chatsdk/waku/relay.
+func NewRelaying(options Options, relay mesh.Relay) (*Transport, error) {
 	options = options.withDefaults()
 	if err := options.check(); err != nil {
 		return nil, err
@@ -71,7 +80,7 @@ func New(options Options) (*Transport, error) {
 		return nil, err
 	}
 	t := &Transport{
-		options: options, network: options.network(), events: newEvents(), slots: make(chan struct{}, options.PublishConcurrency),
+		options: options, network: options.network(), relay: relay, events: newEvents(), slots: make(chan struct{}, options.PublishConcurrency),
 		candidates: candidates, topics: topics{}, seen: map[shards.Hash]bool{},
 	}
 	t.running, t.stop = context.WithCancelCause(context.Background())
@@ -79,7 +88,7 @@ func New(options Options) (*Transport, error) {
 }
 
 // Start connects in the background and reports from then on; it ends with Stop, or with the context. A transport is started once.
-func (t *Transport) Start(ctx context.Context, _ *abi.StartTransportRequest) iter.Seq2[*abi.TransportEvent, error] {
+func (t *Transport) Start(ctx context.Context) iter.Seq2[*abi.TransportEvent, error] {
 	err := t.start()
 	return func(yield func(*abi.TransportEvent, error) bool) {
 		if err != nil {
@@ -101,16 +110,19 @@ func (t *Transport) start() error {
 	if t.host != nil || t.running.Err() != nil {
 		return failed(nil, "a transport is started once")
 	}
-	h, err := newHost()
+	h, err := t.makeHost()
 	if err != nil {
 		return failed(err, "the libp2p node cannot be started")
 	}
-	h.SetStreamHandler(wire.MetadataID, func(stream network.Stream) { wire.AnswerCluster(stream, t.options.ClusterID) })
+	h.SetStreamHandler(wire.MetadataID, func(stream network.Stream) {
+		wire.AnswerCluster(stream, t.options.ClusterID, t.served())
+	})
 	h.SetStreamHandler(wire.FilterPush, func(stream network.Stream) {
 		from := stream.Conn().RemotePeer()
 		wire.ReceivePushes(stream, func(pubsubTopic string, message *wire.WakuMessage) {
-			if n := t.nodeOf(from); n != nil {
-				t.receive(n, pubsubTopic, message)
+			if n := t.nodeOf(from); n != nil && n.isSubscriber() {
+				t.receive(pubsubTopic, message)
+				n.hear()
 			}
 		})
 	})
@@ -128,13 +140,43 @@ func (t *Transport) start() error {
 	return nil
 }
 
+func (t *Transport) makeHost() (host.Host, error) {
+	if t.relay == nil {
+		return newHost()
+	}
+	further, err := t.relay.HostOptions()
+	if err != nil {
+		return nil, err
+	}
+	h, err := newHost(further...)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.relay.Start(t.running, h, t.receive, t.onNodeChange); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+// served are the shards this node serves.
+func (t *Transport) served() []uint32 {
+	if t.relay == nil {
+		return nil
+	}
+	shards := make([]uint32, t.options.ShardCount)
+	for i := range shards {
+		shards[i] = uint32(i)
+	}
+	return shards
+}
+
 // Subscribe receives from exactly these content topics from now on, again after each reconnection, until the next call.
-func (t *Transport) Subscribe(_ context.Context, request *abi.Subscribe) (*abi.Done, error) {
+func (t *Transport) Subscribe(ctx context.Context, request *abi.Subscribe) error {
 	wanted := topics{}
 	for _, topic := range request.GetTopics() {
 		pubsubTopic, err := t.network.PubsubTopic(topic)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		wanted[topic] = pubsubTopic
 	}
@@ -148,25 +190,29 @@ func (t *Transport) Subscribe(_ context.Context, request *abi.Subscribe) (*abi.D
 		}
 	}
 	t.mu.Unlock()
+	if t.relay != nil {
+		defer t.onNodeChange()
+		return t.relay.Subscribe(ctx, slices.Compact(slices.Sorted(maps.Values(wanted))))
+	}
 	var syncing sync.WaitGroup
 	for _, n := range subscribers {
 		syncing.Go(n.sync)
 	}
 	syncing.Wait()
-	return &abi.Done{}, nil
+	return nil
 }
 
 // Publish returns once at least one node took the message; it fails with TRANSPORT_FAILED otherwise. Each call makes a new timestamp.
-func (t *Transport) Publish(ctx context.Context, request *abi.Publish) (*abi.Done, error) {
+func (t *Transport) Publish(ctx context.Context, request *abi.Publish) error {
 	pubsubTopic, err := t.network.PubsubTopic(request.GetTopic())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	select {
 	case t.slots <- struct{}{}:
 		defer func() { <-t.slots }()
 	case <-ctx.Done():
-		return nil, aborted(ctx)
+		return aborted(ctx)
 	}
 	message := &wire.WakuMessage{
 		Payload: request.GetPayload(), ContentTopic: request.GetTopic(), Timestamp: proto.Int64(t.timestamp()),
@@ -178,19 +224,22 @@ func (t *Transport) Publish(ctx context.Context, request *abi.Publish) (*abi.Don
 	defer context.AfterFunc(t.running, func() { abort(errStopped) })()
 	if err := t.push(limited, pubsubTopic, message); err != nil {
 		if ctx.Err() != nil {
-			return nil, aborted(ctx)
+			return aborted(ctx)
 		}
-		var typed *fault.Error
+		var typed *abi.Error
 		if errors.As(err, &typed) {
-			return nil, err
+			return err
 		}
-		return nil, retryable(err, "no node took the message")
+		return retryable(err, "no node took the message")
 	}
-	return &abi.Done{}, nil
+	return nil
 }
 
 // push tries all nodes, again and again while one of them is only busy.
 func (t *Transport) push(ctx context.Context, pubsubTopic string, message *wire.WakuMessage) error {
+	if t.relay != nil {
+		return t.relay.Publish(ctx, pubsubTopic, message)
+	}
 	for attempt := 0; ; attempt++ {
 		var failures []error
 		busy, refused := false, true
@@ -300,7 +349,7 @@ func (t *Transport) storeNodes() []history.Node {
 }
 
 // Stop ends all connections. No event is reported after it returns.
-func (t *Transport) Stop(_ context.Context, _ *abi.StopTransportRequest) (*abi.Done, error) {
+func (t *Transport) Stop(context.Context) error {
 	t.stop(errStopped)
 	t.mu.Lock()
 	if t.retry != nil {
@@ -315,21 +364,21 @@ func (t *Transport) Stop(_ context.Context, _ *abi.StopTransportRequest) (*abi.D
 	leaving.Wait()
 	t.sessions.Wait()
 	if h != nil {
+		if t.relay != nil {
+			t.relay.Stop()
+		}
 		if err := h.Close(); err != nil {
-			return nil, failed(err, "the libp2p node cannot be stopped")
+			return failed(err, "the libp2p node cannot be stopped")
 		}
 	}
-	return &abi.Done{}, nil
+	return nil
 }
 
-func (t *Transport) receive(n *node, pubsubTopic string, message *wire.WakuMessage) {
+func (t *Transport) receive(pubsubTopic string, message *wire.WakuMessage) {
 	t.mu.Lock()
-	ours := n.isSubscriber() && t.topics[message.GetContentTopic()] == pubsubTopic && pubsubTopic != ""
+	ours := pubsubTopic != "" && t.topics[message.GetContentTopic()] == pubsubTopic
 	fresh := ours && t.isNew(shards.MessageHash(pubsubTopic, message))
 	t.mu.Unlock()
-	if ours {
-		n.hear()
-	}
 	if fresh {
 		t.events.put(&abi.TransportEvent{Event: &abi.TransportEvent_Envelope{Envelope: received(message)}}, true)
 	}

@@ -11,7 +11,6 @@ import (
 
 	"chatsdk/abi"
 	"chatsdk/internal/anchor"
-	"chatsdk/internal/fault"
 )
 
 const id = "0123456789abcdef0123456789abcdef"
@@ -119,7 +118,7 @@ func TestS3_AnIDCannotNameAnotherFile(t *testing.T) {
 	for _, hostile := range []string{"", "../../etc/passwd", strings.ToUpper(id), id + "/", id[1:]} {
 		_, _, read := anchors.Read(t.Context(), hostile)
 		for _, err := range []error{read, anchors.Write(t.Context(), hostile, 1)} {
-			var failure *fault.Error
+			var failure *abi.Error
 			if !errors.As(err, &failure) || failure.Code != abi.ErrorCode_DATABASE_CORRUPT {
 				t.Errorf("%q: %v", hostile, err)
 			}

@@ -16,22 +16,22 @@ import (
 	"chatsdk/internal/wasm"
 )
 
-// hostFunc is a host that answers every call with one function.
-type hostFunc func(ctx context.Context, method uint32, request []byte) (proto.Message, error)
+// hostFunc is a host that answers every read with one function.
+type hostFunc func(ctx context.Context, read *abi.Read) (*abi.ReadAnswer, error)
 
-func (f hostFunc) HostCall(ctx context.Context, method uint32, request []byte) (proto.Message, error) {
-	return f(ctx, method, request)
+func (f hostFunc) Read(ctx context.Context, read *abi.Read) (*abi.ReadAnswer, error) {
+	return f(ctx, read)
 }
 
 // noHost fails the test if it is called.
 func noHost(t *testing.T) hostFunc {
-	return func(context.Context, uint32, []byte) (proto.Message, error) {
+	return func(context.Context, *abi.Read) (*abi.ReadAnswer, error) {
 		t.Error("the host was called")
 		return nil, errors.New("called")
 	}
 }
 
-func start(t *testing.T, code []byte, host wasm.Host, options ...wasm.Option) (*wasm.Instance, error) {
+func start(t *testing.T, code []byte, host abi.ModuleHost, options ...wasm.Option) (*wasm.Instance, error) {
 	t.Helper()
 	module, err := wasm.Compile(t.Context(), code, wasm.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -47,7 +47,7 @@ func start(t *testing.T, code []byte, host wasm.Host, options ...wasm.Option) (*
 
 func wantCode(t *testing.T, err error, code abi.ErrorCode) {
 	t.Helper()
-	var failure *fault.Error
+	var failure *abi.Error
 	if !errors.As(err, &failure) || failure.Code != code {
 		t.Fatalf("got %v, want %v", err, code)
 	}
@@ -73,8 +73,8 @@ func TestS4_AModuleThatBreaksTheContractEndsItsInstanceAndNothingElse(t *testing
 		"result that wraps around":        {guest{call: result(0xffff_ffff, 2)}, "outside its memory"},
 		"oversized result":                {guest{call: result(0, 64<<20+1)}, "67108865 bytes"},
 		"largest length":                  {guest{call: result(0, 0xffff_ffff)}, "4294967295 bytes"},
-		"unknown status":                  {guest{call: result(1024, 1), data: []byte{2}}, "status 2"},
-		"negative status":                 {guest{call: result(1024, 1), data: []byte{0xff}}, "status 255"},
+		"unknown status":                  {guest{call: result(1024, 1), data: []byte{2}}, "the status 2"},
+		"negative status":                 {guest{call: result(1024, 1), data: []byte{0xff}}, "the status 255"},
 		"failure that does not decode":    {guest{call: result(1024, 4), data: []byte{1, 0xff, 0xff, 0xff}}, "does not decode"},
 		"no memory for the request":       {guest{alloc: i32Const(0), call: result(1024, 1)}, "out of memory"},
 		"request allocated outside":       {guest{alloc: i32Const(65_535), call: result(1024, 1)}, "outside its memory"},
@@ -95,7 +95,7 @@ func TestS4_AModuleThatBreaksTheContractEndsItsInstanceAndNothingElse(t *testing
 				t.Fatal(err)
 			}
 			began := time.Now()
-			_, err = instance.Call(t.Context(), 5, []byte("request"))
+			_, err = instance.CallModule(t.Context(), 5, []byte("request"))
 			var trap *wasm.Trap
 			if !errors.As(err, &trap) || !strings.Contains(err.Error(), test.reason) {
 				t.Fatalf("got %v, want a trap because of %q", err, test.reason)
@@ -103,7 +103,7 @@ func TestS4_AModuleThatBreaksTheContractEndsItsInstanceAndNothingElse(t *testing
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("took %v", took)
 			}
-			if _, err := instance.Call(t.Context(), 5, nil); !errors.As(err, &trap) {
+			if _, err := instance.CallModule(t.Context(), 5, nil); !errors.As(err, &trap) {
 				t.Errorf("a broken instance answered: %v", err)
 			}
 			if instance.MemoryBytes() > 256<<20 {
@@ -148,63 +148,62 @@ func TestS4_FailuresCrossTheBoundaryTyped(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		_, err = instance.Call(t.Context(), 5, nil)
+		_, err = instance.CallModule(t.Context(), 5, nil)
 		wantCode(t, err, abi.ErrorCode_OUTBOX_FULL)
-		var typed *fault.Error
+		var typed *abi.Error
 		if errors.As(err, &typed); typed.Message != "too many wait" || !typed.Retryable {
 			t.Errorf("got %+v", typed)
 		}
 	}
-	_, err = instance.Call(t.Context(), 5, make([]byte, 64<<20+1))
-	wantCode(t, err, abi.ErrorCode_INVALID_ARGUMENT)
 }
 
 // TestS4_TheHostAnswersFromWithinACall: the guest returns the host's answer as its own result.
 func TestS4_TheHostAnswersFromWithinACall(t *testing.T) {
-	code := guest{call: concat(i32Const(1), i32Const(1024), i32Const(3), []byte{opCall, indexHostCall}), data: []byte("ask")}.bytes()
-	var answer proto.Message = &abi.Done{}
+	read, err := proto.Marshal(&abi.Read{Read: &abi.Read_Get{Get: "conv/1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asking := func(method int32, request []byte) []byte {
+		return guest{call: concat(i32Const(method), i32Const(1024), i32Const(int32(len(request))), []byte{opCall, indexHostCall}), data: request}.bytes()
+	}
+	var answer *abi.ReadAnswer
 	var problem error
-	instance, err := start(t, code, hostFunc(func(_ context.Context, method uint32, request []byte) (proto.Message, error) {
-		if method != 1 || string(request) != "ask" {
-			t.Errorf("method %d, request %q", method, request)
+	host := hostFunc(func(_ context.Context, read *abi.Read) (*abi.ReadAnswer, error) {
+		if read.GetGet() != "conv/1" {
+			t.Errorf("asked for %v", read)
 		}
 		return answer, problem
-	}))
+	})
+	instance, err := start(t, asking(1, read), host)
 	if err != nil {
 		t.Fatal(err)
 	}
 	answer = &abi.ReadAnswer{Records: []*abi.Record{{Key: "k", Value: []byte("v")}}}
 	// No request: this guest has one place for both.
-	got, err := instance.Call(t.Context(), 5, nil)
+	got, err := instance.CallModule(t.Context(), 5, nil)
 	want, _ := proto.Marshal(answer)
 	if err != nil || string(got) != string(want) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	problem = fault.New(abi.ErrorCode_DATABASE_CORRUPT, "damaged")
-	_, err = instance.Call(t.Context(), 5, nil)
+	_, err = instance.CallModule(t.Context(), 5, nil)
 	wantCode(t, err, abi.ErrorCode_DATABASE_CORRUPT)
 	problem = fmt.Errorf("the password is hunter2")
-	_, err = instance.Call(t.Context(), 5, nil)
+	_, err = instance.CallModule(t.Context(), 5, nil)
 	wantCode(t, err, abi.ErrorCode_INTERNAL)
 	if strings.Contains(err.Error(), "hunter2") {
 		t.Error("an untyped error crossed the boundary")
 	}
 	problem, answer = nil, &abi.ReadAnswer{Records: []*abi.Record{{Value: make([]byte, 64<<20)}}}
-	_, err = instance.Call(t.Context(), 5, nil)
+	_, err = instance.CallModule(t.Context(), 5, nil)
 	wantCode(t, err, abi.ErrorCode_INVALID_ARGUMENT)
-}
-
-func TestS3_TheRequestIsWiped(t *testing.T) {
-	instance, err := start(t, guest{call: result(1024, 1), data: []byte{0}}.bytes(), noHost(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request := []byte("a host key")
-	if _, err := instance.Call(t.Context(), 4, request); err != nil {
-		t.Fatal(err)
-	}
-	if strings.Trim(string(request), "\x00") != "" {
-		t.Errorf("left in the host's memory: %q", request)
+	for _, code := range [][]byte{asking(2, read), asking(-1, read), asking(1, []byte{0xff, 0xff})} {
+		instance, err := start(t, code, noHost(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = instance.CallModule(t.Context(), 5, nil)
+		wantCode(t, err, abi.ErrorCode_INVALID_ARGUMENT)
 	}
 }
 
@@ -220,9 +219,9 @@ func FuzzAnyResult(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = instance.Call(t.Context(), 1, []byte("request"))
+		_, err = instance.CallModule(t.Context(), 1, []byte("request"))
 		var trap *wasm.Trap
-		var failure *fault.Error
+		var failure *abi.Error
 		if err != nil && !errors.As(err, &trap) && !errors.As(err, &failure) {
 			t.Errorf("%T %v", err, err)
 		}

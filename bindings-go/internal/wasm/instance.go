@@ -7,25 +7,18 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-	"google.golang.org/protobuf/proto"
-
 	"chatsdk/abi"
 	"chatsdk/internal/fault"
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 )
 
 const (
 	i32 = api.ValueTypeI32
 	i64 = api.ValueTypeI64
 
-	// maximumLength of a request or result, in either direction.
-	maximumLength = 64 << 20
 	// callTimeout is how long a call may run.
 	callTimeout = 30 * time.Second
-
-	statusOK      = 0
-	statusFailure = 1
 )
 
 // Trap says that an instance broke: it trapped, ran out of time, or returned what the contract does not allow. The instance is closed.
@@ -37,17 +30,11 @@ func (t *Trap) Error() string { return "the core module broke: " + t.Cause.Error
 
 func (t *Trap) Unwrap() error { return t.Cause }
 
-// Host answers what an instance calls back during a call, in the caller's goroutine.
-type Host interface {
-	// HostCall serves a method of ModuleHost. A failure reaches the module as it is.
-	HostCall(ctx context.Context, method uint32, request []byte) (proto.Message, error)
-}
-
 // Instance is one running module. One goroutine uses it at a time; only MemoryBytes may be called beside.
 type Instance struct {
 	module  api.Module
 	exports exports
-	host    Host
+	host    abi.ModuleHost
 	timeout time.Duration
 	memory  api.Memory
 	size    atomic.Uint64
@@ -69,7 +56,7 @@ func WithTimeout(timeout time.Duration) Option {
 }
 
 // NewInstance starts an instance. It fails with INTERNAL if the module lacks an export of the contract.
-func (m *Module) NewInstance(ctx context.Context, host Host, options ...Option) (*Instance, error) {
+func (m *Module) NewInstance(ctx context.Context, host abi.ModuleHost, options ...Option) (*Instance, error) {
 	instance := &Instance{host: host, timeout: callTimeout}
 	for _, option := range options {
 		option(instance)
@@ -118,40 +105,29 @@ func sameTypes(a, b []api.ValueType) bool {
 	return string(a) == string(b)
 }
 
-// Call calls a method of CoreModule. The request is wiped. It fails with what the module reports, with INVALID_ARGUMENT for a request that is
-// too large, or with a *Trap, after which the instance is of no use.
-func (i *Instance) Call(ctx context.Context, method uint32, request []byte) ([]byte, error) {
-	defer clear(request)
+// CallModule calls a method of CoreModule: see [abi.NewCoreModuleClient]. It fails with what the module reports, or with a *Trap, after which the
+// instance is of no use. The end of ctx does not end the call: that would end the instance.
+func (i *Instance) CallModule(ctx context.Context, method uint32, request []byte) ([]byte, error) {
 	if i.broken != nil {
 		return nil, &Trap{i.broken}
 	}
-	if len(request) > maximumLength {
-		return nil, tooLong("request", len(request))
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.timeout)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.timeout)
 	defer cancel()
-	result, err := i.call(ctx, method, request)
+	result, err := i.call(limited, method, request)
 	i.noteMemory()
-	if err != nil {
-		i.broken = err
-		// It is broken already.
-		_ = i.module.Close(ctx)
-		return nil, &Trap{err}
+	if err == nil {
+		var response []byte
+		if response, err = abi.DecodeResult(result); !errors.Is(err, abi.ErrMalformedResult) {
+			return response, err
+		}
 	}
-	if result[0] == statusOK {
-		return result[1:], nil
-	}
-	failure := &abi.Failure{}
-	if err := proto.Unmarshal(result[1:], failure); err != nil {
-		i.broken = fmt.Errorf("the failure it reports does not decode: %w", err)
-		// It is broken already.
-		_ = i.module.Close(ctx)
-		return nil, &Trap{i.broken}
-	}
-	return nil, fault.Of(failure)
+	i.broken = err
+	// It is broken already.
+	_ = i.module.Close(limited)
+	return nil, &Trap{err}
 }
 
-// call returns a result whose status is one of the contract's.
+// call returns a result, not decoded.
 func (i *Instance) call(ctx context.Context, method uint32, request []byte) ([]byte, error) {
 	pointer, err := i.write(ctx, request)
 	if err != nil {
@@ -172,15 +148,12 @@ func (i *Instance) call(ctx context.Context, method uint32, request []byte) ([]b
 // take copies a result out of the module's memory and gives it back.
 func (i *Instance) take(ctx context.Context, packed uint64) ([]byte, error) {
 	pointer, length := uint32(packed>>32), uint32(packed)
-	if length == 0 || length > maximumLength {
+	if length == 0 || length > abi.MaximumLength {
 		return nil, fmt.Errorf("a result of %d bytes", length)
 	}
 	view, inside := i.memory.Read(pointer, length)
 	if !inside {
 		return nil, fmt.Errorf("a result outside its memory: %d bytes at %d", length, pointer)
-	}
-	if view[0] != statusOK && view[0] != statusFailure {
-		return nil, fmt.Errorf("a result with status %d", view[0])
 	}
 	result := append([]byte(nil), view...)
 	if _, err := i.exports.free.Call(ctx, uint64(pointer), uint64(length)); err != nil {
@@ -235,8 +208,4 @@ func (i *Instance) Close(ctx context.Context) error {
 		i.broken = errors.New("closed")
 	}
 	return i.module.Close(ctx)
-}
-
-func tooLong(what string, length int) error {
-	return fault.New(abi.ErrorCode_INVALID_ARGUMENT, "%s: %d bytes, must be at most %d; send less at once", what, length, maximumLength)
 }

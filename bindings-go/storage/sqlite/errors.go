@@ -14,7 +14,7 @@ import (
 // storageError is the typed error for what SQLite or the file system reported; subject names the file. SQLite's own texts never hold
 // values.
 func storageError(err error, subject string) error {
-	var typed *fault.Error
+	var typed *abi.Error
 	if err == nil || errors.As(err, &typed) {
 		return err
 	}

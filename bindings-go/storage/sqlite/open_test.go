@@ -13,7 +13,6 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"chatsdk/abi"
-	"chatsdk/internal/fault"
 	"chatsdk/storage/sqlite"
 )
 
@@ -29,7 +28,7 @@ func open(t *testing.T, path string) *sqlite.Storage {
 
 func closeStorage(t *testing.T, storage *sqlite.Storage) {
 	t.Helper()
-	if _, err := storage.Close(t.Context(), &abi.CloseStorageRequest{}); err != nil {
+	if err := storage.Close(context.Background()); err != nil {
 		t.Errorf("closing: %v", err)
 	}
 }
@@ -40,7 +39,7 @@ func put(key string, value []byte) *abi.Change {
 
 func commit(t *testing.T, storage *sqlite.Storage, changes ...*abi.Change) {
 	t.Helper()
-	if _, err := storage.Commit(t.Context(), &abi.ChangeBatch{Changes: changes}); err != nil {
+	if err := storage.Commit(t.Context(), &abi.ChangeBatch{Changes: changes}); err != nil {
 		t.Fatalf("committing: %v", err)
 	}
 }
@@ -59,7 +58,7 @@ func get(t *testing.T, storage *sqlite.Storage, key string) string {
 
 func wantCode(t *testing.T, err error, code abi.ErrorCode) {
 	t.Helper()
-	var failure *fault.Error
+	var failure *abi.Error
 	if !errors.As(err, &failure) {
 		t.Fatalf("got %v, want %v", err, code)
 	}
@@ -214,11 +213,11 @@ func TestS3_AFullDatabaseChangesNothingAndWorksAgain(t *testing.T) {
 	}
 	t.Cleanup(func() { closeStorage(t, storage) })
 	commit(t, storage, put("conv/1", []byte("before")))
-	_, err = storage.Commit(t.Context(), &abi.ChangeBatch{Changes: []*abi.Change{
+	err = storage.Commit(t.Context(), &abi.ChangeBatch{Changes: []*abi.Change{
 		put("conv/1", []byte("after")), put("large", make([]byte, 200_000)),
 	}})
 	wantCode(t, err, abi.ErrorCode_STORAGE_FULL)
-	var failure *fault.Error
+	var failure *abi.Error
 	if errors.As(err, &failure); !failure.Retryable {
 		t.Error("not marked retryable")
 	}
@@ -250,7 +249,7 @@ func TestS3_DeletedKeysAreNotInTheFile(t *testing.T) {
 func TestS3_AClosedStorageSaysSo(t *testing.T) {
 	storage := open(t, filepath.Join(t.TempDir(), "chat.db"))
 	closeStorage(t, storage)
-	_, err := storage.Commit(context.Background(), &abi.ChangeBatch{})
+	err := storage.Commit(context.Background(), &abi.ChangeBatch{})
 	wantCode(t, err, abi.ErrorCode_CLOSED)
 	_, err = storage.ListMessages(context.Background(), &abi.ListMessagesRequest{Limit: 1})
 	wantCode(t, err, abi.ErrorCode_CLOSED)

@@ -30,7 +30,7 @@ type Storage struct {
 	messages   messages
 }
 
-// var _ abi.Storage = (*Storage)(nil)
+var _ abi.Storage = (*Storage)(nil)
 
 // Open opens the database at path, on a local disk. It fails with
 //
@@ -76,7 +76,7 @@ func refuseUnfinished(connection *connection) error {
 }
 
 // GetHeader returns what was given to PutHeader, if anything.
-func (s *Storage) GetHeader(_ context.Context, _ *abi.GetHeaderRequest) (*abi.StoredHeader, error) {
+func (s *Storage) GetHeader(context.Context) (*abi.StoredHeader, error) {
 	stored := &abi.StoredHeader{}
 	err := s.connection.use(func() error {
 		return s.connection.query("SELECT value FROM meta WHERE name = ?", func(row *sqlite3.Stmt) error {
@@ -94,15 +94,15 @@ func (s *Storage) GetHeader(_ context.Context, _ *abi.GetHeaderRequest) (*abi.St
 }
 
 // PutHeader writes the header of a new database, or replaces it when its key is changed.
-func (s *Storage) PutHeader(_ context.Context, header *abi.VaultHeader) (*abi.Done, error) {
+func (s *Storage) PutHeader(_ context.Context, header *abi.VaultHeader) error {
 	encoded, err := proto.Marshal(header)
 	if err != nil {
-		return nil, storageError(err, s.connection.subject)
+		return storageError(err, s.connection.subject)
 	}
-	return done(s.connection.transaction(func() error {
+	return s.connection.transaction(func() error {
 		return s.connection.run(
 			"INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", vaultHeader, encoded)
-	}))
+	})
 }
 
 // Read answers what a step of the core needs to know.
@@ -128,18 +128,18 @@ func (s *Storage) Read(_ context.Context, read *abi.Read) (*abi.ReadAnswer, erro
 }
 
 // Commit applies all changes in order, atomically and durably.
-func (s *Storage) Commit(_ context.Context, batch *abi.ChangeBatch) (*abi.Done, error) {
+func (s *Storage) Commit(_ context.Context, batch *abi.ChangeBatch) error {
 	if err := changes.Check(batch.GetChanges()); err != nil {
-		return nil, err
+		return err
 	}
-	return done(s.connection.transaction(func() error {
+	return s.connection.transaction(func() error {
 		for _, change := range batch.GetChanges() {
 			if err := s.apply(change); err != nil {
 				return err
 			}
 		}
 		return nil
-	}))
+	})
 }
 
 func (s *Storage) apply(change *abi.Change) error {
@@ -222,8 +222,8 @@ func (s *Storage) SearchMessages(_ context.Context, request *abi.SearchMessagesR
 }
 
 // Close releases the file; a second call does nothing.
-func (s *Storage) Close(_ context.Context, _ *abi.CloseStorageRequest) (*abi.Done, error) {
-	return done(s.connection.close())
+func (s *Storage) Close(context.Context) error {
+	return s.connection.close()
 }
 
 func (s *Storage) rows(find func() ([]*abi.MessageRow, error)) (*abi.MessageRows, error) {
@@ -248,11 +248,4 @@ func (s *Storage) conversations(find func() ([]*abi.Conversation, error)) (*abi.
 		return nil, err
 	}
 	return found, nil
-}
-
-func done(err error) (*abi.Done, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &abi.Done{}, nil
 }

@@ -110,8 +110,9 @@ func AskCluster(ctx context.Context, h host.Host, node peer.ID, ownCluster uint1
 	return response.GetClusterId(), response.ClusterId != nil, nil
 }
 
-// AnswerCluster answers a node's question for our cluster. A light client serves no shard.
-func AnswerCluster(stream network.Stream, ownCluster uint16) {
+// AnswerCluster answers a node's question for our cluster and shards. A light client serves no shard.
+func AnswerCluster(stream network.Stream, ownCluster uint16, shards []uint32) {
+	own := &Metadata{ClusterId: proto.Uint32(uint32(ownCluster)), Shards: shards, ShardsUnpacked: shards}
 	err := func() error {
 		if err := stream.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
 			return err
@@ -119,7 +120,7 @@ func AnswerCluster(stream network.Stream, ownCluster uint16) {
 		if err := pbio.NewDelimitedReader(stream, maximumSmallFrame).ReadMsg(&Metadata{}); err != nil {
 			return err
 		}
-		if err := pbio.NewDelimitedWriter(stream).WriteMsg(&Metadata{ClusterId: proto.Uint32(uint32(ownCluster))}); err != nil {
+		if err := pbio.NewDelimitedWriter(stream).WriteMsg(own); err != nil {
 			return err
 		}
 		return stream.CloseWrite()
