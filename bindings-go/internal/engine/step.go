@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"chatsdk/abi"
+	"chatsdk/internal/wasm"
+)
+
+// step runs one step and, if the core broke at it, starts the core again.
+func (e *Engine) step(ctx context.Context, input *abi.Input) (reply *abi.Reply, err error) {
+	err = e.ask(ctx, func(ctx context.Context, _ abi.CoreModule) (err error) {
+		reply, err = e.stepOnce(ctx, input)
+		return err
+	})
+	return reply, err
+}
+
+// stepOnce commits before anything leaves.
+func (e *Engine) stepOnce(ctx context.Context, input *abi.Input) (*abi.Reply, error) {
+	now, err := e.parts.Clock.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seed, err := e.parts.Entropy.Draw(ctx)
+	if err != nil {
+		return nil, err
+	}
+	input.NowMs, input.Entropy = now.GetUnixMs(), seed.GetBytes()
+	result, err := e.core.module.Step(ctx, input)
+	clear(input.GetEntropy())
+	if err == nil {
+		err = e.commit(ctx, result)
+	}
+	if err != nil {
+		if broke(err) {
+			return nil, err
+		}
+		if _, failure := e.core.module.CommitFailed(ctx, &abi.CommitFailedRequest{}); failure != nil {
+			// Such a core must not go on.
+			return nil, &wasm.Trap{Cause: errors.Join(failure, err)}
+		}
+		return nil, err
+	}
+	for _, effect := range result.GetOutcome().GetEffects() {
+		e.perform(effect)
+	}
+	for _, event := range result.GetOutcome().GetEvents() {
+		if event.GetEventNumber() > e.shown {
+			e.shown = event.GetEventNumber()
+			e.parts.OnEvent(event)
+		}
+	}
+	return result.GetOutcome().GetReply(), nil
+}
+
+func (e *Engine) commit(ctx context.Context, result *abi.StepResult) error {
+	changes := result.GetOutcome().GetChanges()
+	if len(changes) == 0 {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return abortedBy(ctx)
+	}
+	if err := e.parts.Storage.Commit(context.WithoutCancel(ctx), &abi.ChangeBatch{Changes: changes}); err != nil {
+		return err
+	}
+	if e.parts.Anchor == nil {
+		return nil
+	}
+	if err := e.parts.Anchor.Write(context.WithoutCancel(ctx), e.parts.Header.GetDatabaseId(), result.GetGeneration()); err != nil {
+		// What is durable stays so: without the anchor only the detection of old copies suffers.
+		e.parts.Logger.Warn("rollback anchor", "error", err)
+	}
+	return nil
+}
+
+// take feeds an input of the host in and tells how it went, for those who wait for it.
+func (e *Engine) take(input *abi.Input) <-chan error {
+	job := newJob(e.running, nil)
+	job.work = func(ctx context.Context) error {
+		_, err := e.step(context.WithoutCancel(ctx), input)
+		if err != nil {
+			e.notTaken(input, err)
+		}
+		return err
+	}
+	if err := e.enqueue(job, refusing(input)); err != nil {
+		job.done <- err
+	}
+	return job.done
+}
+
+// refusing: while closing, only what comes of earlier work is taken in; the rest is told again at the next start.
+func refusing(input *abi.Input) state {
+	switch input.GetInput().(type) {
+	case *abi.Input_PublishResult, *abi.Input_AcknowledgeEvents:
+		return ended
+	}
+	return closing
+}
+
+func (e *Engine) notTaken(input *abi.Input, err error) {
+	e.parts.Logger.Warn("an input was not taken in", "input", nameOf(input), "error", err)
+	switch {
+	case input.GetWake() != nil:
+		e.wakeIn(retryAfter)
+	case learntOnce(input) && ofStorage(err):
+		e.background.Go(func() {
+			if e.sleep(e.running, retryAfter) == nil {
+				e.Feed(input)
+			}
+		})
+	}
+}
+
+// learntOnce: the rest comes again by itself: envelopes with the history, history when it is asked for again.
+func learntOnce(input *abi.Input) bool {
+	switch input.GetInput().(type) {
+	case *abi.Input_PublishResult, *abi.Input_ConnectionChanged, *abi.Input_AcknowledgeEvents:
+		return true
+	}
+	return false
+}
+
+func ofStorage(err error) bool {
+	return errors.Is(err, abi.ErrStorageFull) || errors.Is(err, abi.ErrStorageFailed)
+}
+
+func nameOf(input *abi.Input) string {
+	message := input.ProtoReflect()
+	field := message.WhichOneof(message.Descriptor().Oneofs().ByName("input"))
+	if field == nil {
+		return "none"
+	}
+	return string(field.Name())
+}
+
+// sleep waits on the host's clock.
+func (e *Engine) sleep(ctx context.Context, pause time.Duration) error {
+	now, err := e.parts.Clock.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return e.parts.Clock.SleepUntil(ctx, &abi.Instant{UnixMs: now.GetUnixMs() + uint64(pause.Milliseconds())})
+}
