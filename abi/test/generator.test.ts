@@ -55,6 +55,24 @@ test("S3 the contract's hash is the same in every language", () => {
   expect(new Set(hashes).size).toBe(1);
 });
 
+test("S4 keys, entropy, texts and links are marked as secret", () => {
+  const contract = compile(MESSAGES).all.filter(
+    ({ proto }) => proto.package.startsWith("chatsdk.") && !isOfTheCore(proto.package),
+  );
+  const fields = contract.flatMap(({ messages }) => messages.flatMap(({ fields }) => fields));
+  const sensitive = fields.filter(({ name }) =>
+    /^(.*host_key|entropy|.*passphrase|.*secret.*|text|link|query)$/.test(name),
+  );
+  expect(sensitive.length).toBeGreaterThanOrEqual(14);
+  const unmarked = sensitive.filter(({ proto }) => !proto.options?.debugRedact);
+  expect(unmarked.map(({ parent, name }) => `${parent.typeName}.${name}`)).toEqual([]);
+});
+
+/** Wire and records: they never reach a host decoded. */
+function isOfTheCore(packageName: string): boolean {
+  return packageName.includes("wire") || packageName.includes("records");
+}
+
 test.each([
   ["a message without a comment", "message Q {}", /it has no comment/],
   [

@@ -5,6 +5,7 @@ package abi
 import (
 	"context"
 	"errors"
+	"strings"
 )
 
 // Error is a failed call. It has changed nothing, unless the description of its code says otherwise. Compare it by code:
@@ -45,7 +46,8 @@ func FailureOf(err error) *Failure {
 	var code codeError
 	switch {
 	case errors.As(err, &typed):
-		return &Failure{Code: typed.Code, Message: typed.Message, Retryable: typed.Retryable}
+		message := strings.ToValidUTF8(typed.Message, "�")
+		return &Failure{Code: typed.Code, Message: message, Retryable: typed.Retryable}
 	case errors.As(err, &code):
 		return &Failure{Code: ErrorCode(code), Message: code.what()}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -32,9 +32,11 @@ func EncodeResult(response proto.Message, err error) []byte {
 			return result
 		}
 	}
-	result, err := encode(statusFailure, FailureOf(err))
+	failure := FailureOf(err)
+	result, err := encode(statusFailure, failure)
 	if err != nil {
-		result, _ = encode(statusFailure, &Failure{Code: ErrorCode_INTERNAL, Message: "a failure could not be encoded; report this"})
+		// Its message is beyond all limits.
+		result, _ = encode(statusFailure, &Failure{Code: failure.Code, Retryable: failure.Retryable})
 	}
 	return result
 }

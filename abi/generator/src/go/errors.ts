@@ -44,7 +44,8 @@ func FailureOf(err error) *Failure {
 	var code codeError
 	switch {
 	case ${standard}.As(err, &typed):
-		return &Failure{Code: typed.Code, Message: typed.Message, Retryable: typed.Retryable}
+		message := ${scope.from("strings")}.ToValidUTF8(typed.Message, "\uFFFD")
+		return &Failure{Code: typed.Code, Message: message, Retryable: typed.Retryable}
 	case ${standard}.As(err, &code):
 		return &Failure{Code: ErrorCode(code), Message: code.what()}
 	case ${standard}.Is(err, ${context}.Canceled), ${standard}.Is(err, ${context}.DeadlineExceeded):
