@@ -1,0 +1,101 @@
+//! Contents, there and back.
+
+use chatsdk::{AttachmentReference, Content, ContentType, Message, Reaction, ReadReceipt, Reply, Text};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Outcome};
+use crate::parameters::Parameters;
+
+/// A content type of the tests' own.
+#[derive(Serialize, Deserialize)]
+pub struct Move {
+    from: String,
+    to: String,
+}
+
+impl ContentType for Move {
+    const DOMAIN: u32 = 1_667_786_099;
+    const TAG: u32 = 1;
+    const VERSION: u32 = 1;
+
+    fn encode(&self) -> Vec<u8> {
+        json!({ "from": self.from, "to": self.to }).to_string().into_bytes()
+    }
+
+    fn decode(payload: &[u8], _version: u32) -> Option<Self> {
+        serde_json::from_slice(payload).ok()
+    }
+}
+
+/// What is to be sent.
+pub fn to_send(params: &Parameters) -> Outcome<Content> {
+    let content = params.object("content")?;
+    if let Some(text) = content.optional_text("text")? {
+        return Ok(text.into());
+    }
+    if content.get("reply").is_some() {
+        let reply = content.object("reply")?;
+        return Ok(Reply { message_id: reply.text("messageId")?.into(), text: reply.text("text")?.into() }.into());
+    }
+    if content.get("reaction").is_some() {
+        let reaction = content.object("reaction")?;
+        let value =
+            Reaction { message_id: reaction.text("messageId")?.into(), reaction: reaction.text("reaction")?.into() };
+        return Ok(value.into());
+    }
+    if content.get("readReceipt").is_some() {
+        return Ok(ReadReceipt { message_id: content.object("readReceipt")?.text("messageId")?.into() }.into());
+    }
+    if content.get("attachment").is_some() {
+        return Ok(attachment(&content.object("attachment")?)?.into());
+    }
+    if content.get("move").is_some() {
+        let moved = content.object("move")?;
+        return Ok(Move { from: moved.text("from")?.into(), to: moved.text("to")?.into() }.into());
+    }
+    let number =
+        |name: &str| content.small_number(name)?.ok_or_else(|| Failure::agent(format!("content.{name}: missing")));
+    Ok(Content {
+        domain: number("domain")?,
+        tag: number("tag")?,
+        version: number("version")?,
+        payload: content.bytes("payload")?,
+    })
+}
+
+fn attachment(fields: &Parameters) -> Outcome<AttachmentReference> {
+    Ok(AttachmentReference {
+        url: fields.text("url")?.into(),
+        media_type: fields.text("mediaType")?.into(),
+        size: fields.decimal("size")?,
+        digest: fields.bytes("digest")?,
+        key: fields.bytes("key")?,
+        nonce: fields.bytes("nonce")?,
+        name: fields.text("name")?.into(),
+    })
+}
+
+/// The content as the types of this program read it.
+pub fn read(message: &Message) -> Option<Value> {
+    if let Some(Text { text }) = message.read() {
+        return Some(json!({ "text": text }));
+    }
+    if let Some(Reply { message_id, text }) = message.read() {
+        return Some(json!({ "reply": { "messageId": message_id, "text": text } }));
+    }
+    if let Some(Reaction { message_id, reaction }) = message.read() {
+        return Some(json!({ "reaction": { "messageId": message_id, "reaction": reaction } }));
+    }
+    if let Some(ReadReceipt { message_id }) = message.read() {
+        return Some(json!({ "readReceipt": { "messageId": message_id } }));
+    }
+    if let Some(file) = message.read::<AttachmentReference>() {
+        return Some(json!({ "attachment": {
+            "url": file.url, "mediaType": file.media_type, "size": file.size.to_string(),
+            "digest": hex::encode(file.digest), "key": hex::encode(file.key), "nonce": hex::encode(file.nonce),
+            "name": file.name,
+        } }));
+    }
+    message.read::<Move>().map(|Move { from, to }| json!({ "move": { "from": from, "to": to } }))
+}

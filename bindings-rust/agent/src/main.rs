@@ -1,0 +1,74 @@
+//! The conformance agent: conformance/agent/PROTOCOL.md in the repository.
+
+#![forbid(unsafe_code)]
+
+mod agent;
+mod content;
+mod failure;
+mod output;
+mod parameters;
+mod shapes;
+mod store;
+
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::agent::Agent;
+use crate::output::Output;
+use crate::parameters::Parameters;
+
+/// A line of standard input.
+#[derive(Deserialize)]
+struct Request {
+    id: u64,
+    method: String,
+    #[serde(default)]
+    params: Parameters,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
+    match run().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("agent: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run() -> std::io::Result<ExitCode> {
+    let output = Output::default();
+    let transports = ["light", "relay"];
+    let contract = chatsdk::abi::CONTRACT_HASH;
+    output.write(&json!({
+        "ready": { "language": "rust", "address": "tcp", "transports": transports, "contractHash": contract }
+    }))?;
+    let mut agent = Agent::new(output.clone());
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    loop {
+        let line = tokio::select! {
+            line = lines.next_line() => line?,
+            _ = terminated.recv() => None,
+        };
+        let Some(line) = line else { break };
+        let Request { id, method, params } = serde_json::from_str(&line).map_err(std::io::Error::other)?;
+        match agent.serve(&method, &params).await {
+            Ok(result) => output.write(&json!({ "id": id, "result": result }))?,
+            Err(failure) => output.write(&json!({ "id": id, "error": Value::from(failure) }))?,
+        }
+    }
+    match agent.end().await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            eprintln!("agent: {error}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What an outcome asks to be done on the network, after the commit.
+
+use std::sync::{Arc, Weak};
+
+use futures::StreamExt as _;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::Shared;
+use crate::abi::{Clock, Instant, Transport};
+use crate::abi::{HistoryPage, Log, LogLevel, Publish, PublishResult, QueryHistory, Subscribe, Wake, effect, input};
+use crate::clock::sleep;
+use crate::error::Error;
+
+/// After an input of the host that could not be committed.
+const RETRY_MS: u64 = 5_000;
+
+/// Performs effects in the background, and feeds what becomes of them.
+pub(super) struct Effects {
+    shared: Weak<Shared>,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    topics: watch::Sender<Vec<String>>,
+    wake: Option<AbortHandle>,
+}
+
+impl Effects {
+    pub(super) fn new(shared: &Arc<Shared>, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
+        let (topics, wanted) = watch::channel(Vec::new());
+        shared.in_background(&shared.underway, subscribe_to_latest(Arc::clone(&transport), wanted));
+        Self { shared: Arc::downgrade(shared), transport, clock, topics, wake: None }
+    }
+
+    pub(super) fn perform(&mut self, effect: effect::Effect) {
+        match effect {
+            effect::Effect::Publish(message) => self.publish(message),
+            effect::Effect::Subscribe(subscribe) => drop(self.topics.send(subscribe.topics)),
+            effect::Effect::QueryHistory(query) => self.query_history(query),
+            effect::Effect::WakeAtMs(at_ms) => self.set_wake(at_ms),
+            effect::Effect::Log(line) => log(&line),
+        }
+    }
+
+    /// What is learnt once is fed again later. The rest comes again by itself: envelopes with the history, history when it is
+    /// asked for again.
+    pub(super) fn after_failed_input(&mut self, input: input::Input, error: &Error) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        if shared.closing.is_cancelled() {
+            return;
+        }
+        tracing::warn!("{}: not taken in: {error}", name_of(&input));
+        match input {
+            input::Input::Wake(_) => self.wake_soon(),
+            input::Input::PublishResult(_)
+            | input::Input::ConnectionChanged(_)
+            | input::Input::AcknowledgeEvents(_)
+                if is_of_storage(error) =>
+            {
+                let (clock, to) = (Arc::clone(&self.clock), Weak::clone(&self.shared));
+                shared.in_background(&shared.underway, async move {
+                    sleep(&*clock, RETRY_MS).await;
+                    feed(&to, input);
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// 0: no wake.
+    fn set_wake(&mut self, at_ms: u64) {
+        let clock = Arc::clone(&self.clock);
+        self.wake_after((at_ms != 0).then_some(async move {
+            if let Err(error) = clock.sleep_until(Instant { unix_ms: at_ms }).await {
+                tracing::warn!("clock: {error}");
+            }
+        }));
+    }
+
+    /// Looks again soon: after an input that could not be committed, or a core that could not be made anew.
+    pub(super) fn wake_soon(&mut self) {
+        let clock = Arc::clone(&self.clock);
+        self.wake_after(Some(async move { sleep(&*clock, RETRY_MS).await }));
+    }
+
+    /// Replaces the wait before.
+    fn wake_after(&mut self, wait: Option<impl Future<Output = ()> + Send + 'static>) {
+        if let Some(wake) = self.wake.take() {
+            wake.abort();
+        }
+        if let (Some(wait), Some(shared)) = (wait, self.shared.upgrade()) {
+            let to = Weak::clone(&self.shared);
+            let waiting = shared.runtime.spawn(async move {
+                wait.await;
+                feed(&to, input::Input::Wake(Wake {}));
+            });
+            self.wake = Some(waiting.abort_handle());
+        }
+    }
+
+    fn publish(&self, message: Publish) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let (transport, to) = (Arc::clone(&self.transport), Weak::clone(&self.shared));
+        shared.in_background(&shared.publishing, async move {
+            let publish_id = message.publish_id.clone();
+            let reason = match transport.publish(message).await {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::debug!("publish: {error}");
+                    Some(error.message().to_owned())
+                }
+            };
+            let ok = reason.is_none();
+            feed(
+                &to,
+                input::Input::PublishResult(PublishResult { publish_id, ok, reason: reason.unwrap_or_default() }),
+            );
+        });
+    }
+
+    fn query_history(&self, query: QueryHistory) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let (transport, to) = (Arc::clone(&self.transport), Weak::clone(&self.shared));
+        shared.in_background(&shared.underway, async move {
+            let query_id = query.query_id.clone();
+            let failed = take_pages(&*transport, query, &to)
+                .await
+                .inspect_err(|error| tracing::debug!("history: {error}"))
+                .is_err();
+            feed(&to, input::Input::HistoryPage(HistoryPage { query_id, failed, ..HistoryPage::default() }));
+        });
+    }
+}
+
+impl Drop for Effects {
+    fn drop(&mut self) {
+        if let Some(wake) = self.wake.take() {
+            wake.abort();
+        }
+    }
+}
+
+/// Each page is taken in before the next is asked for: a long absence must not fill the memory.
+async fn take_pages(transport: &dyn Transport, query: QueryHistory, to: &Weak<Shared>) -> Result<(), Error> {
+    let query_id = query.query_id.clone();
+    let mut pages = transport.query_history(query);
+    while let Some(page) = pages.next().await {
+        let Some(shared) = to.upgrade() else { return Ok(()) };
+        let page = HistoryPage { query_id: query_id.clone(), envelopes: page?.envelopes, more: true, failed: false };
+        let taken = shared.take(input::Input::HistoryPage(page));
+        drop(shared);
+        taken.await?;
+    }
+    Ok(())
+}
+
+async fn subscribe_to_latest(transport: Arc<dyn Transport>, mut wanted: watch::Receiver<Vec<String>>) {
+    while wanted.changed().await.is_ok() {
+        let topics = wanted.borrow_and_update().clone();
+        if let Err(error) = transport.subscribe(Subscribe { topics }).await {
+            tracing::warn!("subscribe: {error}");
+        }
+    }
+}
+
+fn feed(to: &Weak<Shared>, input: input::Input) {
+    if let Some(shared) = to.upgrade() {
+        shared.feed(input);
+    }
+}
+
+fn log(line: &Log) {
+    match line.level() {
+        LogLevel::Warn => tracing::warn!("{}", line.message),
+        LogLevel::Info => tracing::info!("{}", line.message),
+        LogLevel::Debug => tracing::debug!("{}", line.message),
+    }
+}
+
+fn name_of(input: &input::Input) -> &'static str {
+    match input {
+        input::Input::Start(_) => "start",
+        input::Input::EnvelopeReceived(_) => "envelope",
+        input::Input::HistoryPage(_) => "history",
+        input::Input::PublishResult(_) => "publish result",
+        input::Input::Wake(_) => "wake",
+        input::Input::ConnectionChanged(_) => "connection",
+        input::Input::AcknowledgeEvents(_) => "acknowledged events",
+        _ => "call",
+    }
+}
+
+fn is_of_storage(error: &Error) -> bool {
+    use crate::error::ErrorCode::{StorageFailed, StorageFull};
+    matches!(error.code(), StorageFull | StorageFailed)
+}

@@ -1,0 +1,155 @@
+//! What the thread of the core does.
+
+use std::collections::VecDeque;
+use std::sync::mpsc;
+
+use tokio::sync::oneshot;
+use zeroize::Zeroize as _;
+
+use super::effects::Effects;
+use super::{Answered, Command, Core, EngineParts, Job};
+use crate::abi::{ConnectionChanged, Event, Input, Start, input, reply};
+use crate::error::Result;
+
+/// Owns the core, and serves one input after the other.
+pub(crate) struct Worker {
+    /// What `Engine::with` works on.
+    pub(crate) core: Core,
+    parts: EngineParts,
+    effects: Effects,
+    /// Until the start.
+    waiting: VecDeque<Job>,
+    started: bool,
+    /// Of the newest event shown: after a restart of the core, earlier ones are dropped.
+    shown: u64,
+    online: bool,
+}
+
+impl Worker {
+    pub(super) fn new(core: Core, parts: EngineParts, effects: Effects) -> Self {
+        Self { core, parts, effects, waiting: VecDeque::new(), started: false, shown: 0, online: false }
+    }
+
+    /// Works until told to end.
+    pub(super) fn run(mut self, inbox: &mpsc::Receiver<Command>) {
+        while let Ok(command) = inbox.recv() {
+            match command {
+                Command::Serve(job) if self.started => self.serve(job),
+                Command::Serve(job) => self.waiting.push_back(job),
+                Command::Start { rolled_back, reply } => self.start(rolled_back, reply),
+                Command::Use(work) => {
+                    work(&mut self);
+                    self.mend();
+                }
+                Command::End => return,
+            }
+        }
+    }
+
+    fn start(&mut self, rolled_back: bool, reply: oneshot::Sender<Result<()>>) {
+        let started = self.step(input::Input::Start(Start { rolled_back })).map(drop);
+        let ok = started.is_ok();
+        // The client was dropped meanwhile, if this fails.
+        let _ = reply.send(started);
+        if ok {
+            self.started = true;
+            while let Some(job) = self.waiting.pop_front() {
+                self.serve(job);
+            }
+        }
+    }
+
+    fn serve(&mut self, job: Job) {
+        self.mend();
+        let Job { input, reply } = job;
+        if let input::Input::ConnectionChanged(change) = &input {
+            self.online = change.online;
+        }
+        match reply {
+            Some(reply) => {
+                // Nobody waits for a call that was given up.
+                if !reply.is_closed() {
+                    drop(reply.send(self.step(input).and_then(of_reply)));
+                }
+            }
+            None => {
+                if let Err(error) = self.step(input.clone()) {
+                    self.effects.after_failed_input(input, &error);
+                }
+            }
+        }
+        self.mend();
+    }
+
+    /// One step, its commit, and then what it leads to.
+    fn step(&mut self, input: input::Input) -> Result<Answered> {
+        let now_ms = futures::executor::block_on(self.parts.clock.now())?.unix_ms;
+        let mut input = Input { now_ms, entropy: self.parts.entropy.draw()?.bytes, input: Some(input) };
+        let generation = self.core.generation();
+        let result = self.core.step(&input);
+        input.entropy.zeroize();
+        let outcome = result?.outcome.unwrap_or_default();
+        if self.core.generation() != generation {
+            self.write_anchor();
+        }
+        for effect in outcome.effects.into_iter().filter_map(|effect| effect.effect) {
+            self.effects.perform(effect);
+        }
+        for event in outcome.events {
+            self.show(event);
+        }
+        Ok(outcome.reply.and_then(|reply| reply.reply))
+    }
+
+    /// After a trap: a new instance, which starts as after a crash. What cannot be mended now is tried again with the next
+    /// input, and soon.
+    fn mend(&mut self) {
+        if !self.core.is_broken() {
+            return;
+        }
+        if let Err(error) = self.restart() {
+            tracing::warn!("the core could not be made anew: {error}");
+            self.effects.wake_soon();
+        }
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        self.core.reopen()?;
+        if !self.started {
+            return Ok(());
+        }
+        let online = ConnectionChanged { online: self.online };
+        let inputs = [input::Input::Start(Start { rolled_back: false }), input::Input::ConnectionChanged(online)];
+        let started = inputs.into_iter().try_for_each(|input| self.step(input).map(drop));
+        if started.is_err() {
+            self.core.discard();
+        }
+        started
+    }
+
+    fn show(&mut self, event: Event) {
+        if event.event_number != 0 {
+            if event.event_number <= self.shown {
+                return;
+            }
+            self.shown = event.event_number;
+        }
+        (self.parts.on_event)(event);
+    }
+
+    /// What is durable stays so: without the anchor only the detection of old copies suffers.
+    fn write_anchor(&self) {
+        if let Some(anchor) = &self.parts.anchor
+            && let Err(error) = anchor.write(self.core.database_id(), self.core.generation())
+        {
+            tracing::warn!("rollback anchor: {error}");
+        }
+    }
+}
+
+fn of_reply(answer: Answered) -> Result<Answered> {
+    match answer {
+        Some(reply::Reply::Failure(failure)) => Err(failure.into()),
+        answer => Ok(answer),
+    }
+}

@@ -1,0 +1,5 @@
+//! Transports over Waku.
+
+mod waku;
+
+pub use waku::{WakuOptions, WakuTransport};

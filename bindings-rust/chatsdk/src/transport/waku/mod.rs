@@ -1,0 +1,329 @@
+//! The Waku network through service nodes: light push, filter and store, or relay and store, over TCP and websockets.
+
+mod history;
+mod inbound;
+mod node;
+mod options;
+mod peer;
+mod sessions;
+mod sharding;
+mod wire;
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::history::{StoreNode, StoreNodes, history};
+use self::node::Node;
+pub use self::options::WakuOptions;
+use self::peer::{Peer, Topics};
+use self::sessions::Candidate;
+use self::sharding::{message_hash, pubsub_topic, shard_topic};
+use self::wire::{StorePage, StoreQuery, WakuMessage, WireError};
+use crate::abi::{
+    ConnectionChanged, EnvelopeBatch, EnvelopeReceived, Publish, QueryHistory, Subscribe, Transport, TransportEvent,
+    transport_event,
+};
+use crate::error::{Error, ErrorCode, Result};
+
+const LEAVE_GRACE: Duration = Duration::from_millis(500);
+const SEEN_MESSAGES: usize = 4096;
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_BUSY_PAUSE: Duration = Duration::from_secs(2);
+
+/// The Waku network through service nodes: light push, filter and store, or relay and store.
+///
+/// It connects in the background, keeps several nodes, connects again after a break, subscribes again where a node forgot us,
+/// and takes history from any node that has it.
+pub struct WakuTransport {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: WakuOptions,
+    candidates: Mutex<Vec<Candidate>>,
+    peers: Mutex<Vec<Arc<Peer>>>,
+    topics: Mutex<Topics>,
+    seen: Mutex<Seen>,
+    slots: Semaphore,
+    events: Mutex<Option<mpsc::UnboundedSender<TransportEvent>>>,
+    started: AtomicBool,
+    /// `None` until the node works.
+    node: watch::Sender<Option<Node>>,
+    online: Mutex<Option<bool>>,
+    /// An attempt to connect has ended, so that "offline" is news.
+    attempted: AtomicBool,
+    last_timestamp: AtomicI64,
+    /// A peer or a candidate changed.
+    changed: Arc<Notify>,
+    stopping: CancellationToken,
+}
+
+impl WakuTransport {
+    /// Fails with `TRANSPORT_FAILED` if an option is unusable; the message names it.
+    pub fn new(options: WakuOptions) -> Result<Self> {
+        let candidates = options.check()?;
+        let slots = Semaphore::new(options.publish_concurrency);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                options,
+                candidates: Mutex::new(candidates),
+                peers: Mutex::default(),
+                topics: Mutex::default(),
+                seen: Mutex::default(),
+                slots,
+                events: Mutex::default(),
+                started: AtomicBool::new(false),
+                node: watch::Sender::new(None),
+                online: Mutex::new(None),
+                attempted: AtomicBool::new(false),
+                last_timestamp: AtomicI64::new(0),
+                changed: Arc::default(),
+                stopping: CancellationToken::new(),
+            }),
+        })
+    }
+}
+
+impl Drop for WakuTransport {
+    fn drop(&mut self) {
+        self.shared.stopping.cancel();
+    }
+}
+
+#[async_trait]
+impl Transport for WakuTransport {
+    fn start(&self) -> BoxStream<'static, Result<TransportEvent>> {
+        if self.shared.started.swap(true, Ordering::SeqCst) || self.shared.stopping.is_cancelled() {
+            return stream::once(async { Err(failed("a transport is started once")) }).boxed();
+        }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *lock(&self.shared.events) = Some(sender);
+        tokio::spawn(sessions::run(Arc::clone(&self.shared)));
+        stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|event| (Ok(event), receiver)) })
+            .boxed()
+    }
+
+    async fn subscribe(&self, request: Subscribe) -> Result<()> {
+        let pubsub_topics = request.topics.into_iter().map(|topic| {
+            let pubsub_topic = self.shared.pubsub_topic(&topic)?;
+            Ok((topic, pubsub_topic))
+        });
+        let topics: Topics = Arc::new(pubsub_topics.collect::<Result<_>>()?);
+        *lock(&self.shared.topics) = Arc::clone(&topics);
+        if let (true, Some(node)) = (self.shared.options.relay, &*self.shared.node.borrow()) {
+            node.join(topics.values().cloned().collect());
+        }
+        let peers = self.shared.open_peers();
+        let subscribers = peers.iter().filter(|peer| peer.is_subscriber());
+        let syncing = subscribers.map(|peer| {
+            peer.choose(Arc::clone(&topics));
+            peer.sync()
+        });
+        futures::future::join_all(syncing).await;
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
+    async fn publish(&self, request: Publish) -> Result<()> {
+        let pubsub_topic = self.shared.pubsub_topic(&request.topic)?;
+        let stopped = || failed("the transport was stopped");
+        let _slot = self.shared.slots.acquire().await.map_err(|_| stopped())?;
+        let message = WakuMessage {
+            payload: request.payload,
+            content_topic: request.topic,
+            timestamp: Some(self.shared.timestamp()),
+            ..WakuMessage::default()
+        };
+        let limit = self.shared.options.publish_timeout;
+        let pushing = tokio::time::timeout(limit, self.shared.push(&pubsub_topic, &message));
+        tokio::select! {
+            () = self.shared.stopping.cancelled() => Err(stopped()),
+            pushed = pushing => match pushed {
+                Ok(pushed) => pushed,
+                Err(_) => Err(failed(format!("no node took the message within {} ms", limit.as_millis())).retryable()),
+            },
+        }
+    }
+
+    fn query_history(&self, request: QueryHistory) -> BoxStream<'static, Result<EnvelopeBatch>> {
+        let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for topic in request.topics.into_iter().collect::<HashSet<_>>() {
+            match self.shared.pubsub_topic(&topic) {
+                Ok(pubsub_topic) => groups.entry(pubsub_topic).or_default().push(topic),
+                Err(error) => return stream::once(async { Err(error) }).boxed(),
+            }
+        }
+        let nodes = ConnectedNodes(Arc::downgrade(&self.shared));
+        let page_size = self.shared.options.history_page_size.into();
+        let pages = history(nodes, groups, request.start_ms, request.end_ms, page_size);
+        let stopping = self.shared.stopping.clone();
+        pages
+            .map(|page| match page {
+                Ok(messages) => Ok(EnvelopeBatch { envelopes: messages.into_iter().map(envelope).collect() }),
+                Err(error) => Err(failed(format!("no store node answers: {error}")).retryable().caused_by(error)),
+            })
+            .take_until(async move { stopping.cancelled().await })
+            .boxed()
+    }
+
+    async fn stop(&self) -> Result<()> {
+        self.shared.stopping.cancel();
+        *lock(&self.shared.events) = None;
+        let peers = std::mem::take(&mut *lock(&self.shared.peers));
+        futures::future::join_all(peers.iter().map(|peer| peer.leave(LEAVE_GRACE))).await;
+        self.shared.node.send_replace(None);
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn open_peers(&self) -> Vec<Arc<Peer>> {
+        lock(&self.peers).iter().filter(|peer| peer.is_open()).cloned().collect()
+    }
+
+    fn pubsub_topic(&self, content_topic: &str) -> Result<String> {
+        pubsub_topic(content_topic, self.options.cluster_id, self.options.shard_count)
+    }
+
+    async fn push(&self, pubsub_topic: &str, message: &WakuMessage) -> Result<()> {
+        for attempt in 0.. {
+            let mut failures = Vec::new();
+            for peer in self.open_peers().iter().filter(|peer| peer.can_push) {
+                match self.push_to(peer, pubsub_topic, message).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => failures.push(error),
+                }
+                if self.options.relay {
+                    // One call reaches all relay peers.
+                    break;
+                }
+            }
+            if !failures.iter().any(WireError::is_busy) {
+                let refused = failures.iter().any(WireError::is_status) && failures.iter().all(WireError::is_final);
+                return Err(untaken(failures.into_iter().next(), !refused));
+            }
+            tokio::time::sleep(backoff(attempt, BUSY_PAUSE, LONGEST_BUSY_PAUSE)).await;
+        }
+        Ok(())
+    }
+
+    async fn push_to(&self, peer: &Peer, pubsub_topic: &str, message: &WakuMessage) -> Result<(), WireError> {
+        if !self.options.relay {
+            return peer.push(pubsub_topic, message.clone()).await;
+        }
+        let node = self.node.borrow().clone();
+        match node {
+            Some(node) => node.relay(pubsub_topic, message).await,
+            None => Err(WireError::Broken("the node does not work yet".into())),
+        }
+    }
+
+    /// Takes a message that a node pushed or relayed.
+    fn receive(&self, pubsub_topic: &str, message: WakuMessage) {
+        let wanted = lock(&self.topics).get(&message.content_topic).is_some_and(|topic| topic == pubsub_topic);
+        if wanted && lock(&self.seen).is_new(message_hash(pubsub_topic, &message)) {
+            self.report(transport_event::Event::Envelope(envelope(message)));
+        }
+    }
+
+    fn set_online(&self, online: bool) {
+        let mut known = lock(&self.online);
+        let news = *known != Some(online) && (online || self.attempted.load(Ordering::SeqCst));
+        if news {
+            *known = Some(online);
+            self.attempted.store(true, Ordering::SeqCst);
+            self.report(transport_event::Event::Connection(ConnectionChanged { online }));
+        }
+    }
+
+    fn report(&self, event: transport_event::Event) {
+        if let Some(events) = &*lock(&self.events) {
+            // Nobody follows any more, if it fails.
+            let _ = events.send(TransportEvent { event: Some(event) });
+        }
+    }
+
+    /// Nanoseconds, and no two alike: the network takes messages that differ in nothing for one.
+    fn timestamp(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
+        let next = |last: i64| Some(now.max(last.saturating_add(1)));
+        match self.last_timestamp.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) {
+            Ok(last) | Err(last) => now.max(last.saturating_add(1)),
+        }
+    }
+}
+
+/// Messages that came already, from another node or twice.
+#[derive(Default)]
+struct Seen {
+    hashes: HashSet<[u8; 32]>,
+    order: VecDeque<[u8; 32]>,
+}
+
+impl Seen {
+    fn is_new(&mut self, hash: [u8; 32]) -> bool {
+        if !self.hashes.insert(hash) {
+            return false;
+        }
+        self.order.push_back(hash);
+        if self.order.len() > SEEN_MESSAGES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.hashes.remove(&oldest);
+        }
+        true
+    }
+}
+
+#[derive(Clone)]
+struct ConnectedNodes(Weak<Shared>);
+
+impl StoreNodes for ConnectedNodes {
+    fn store_nodes(&self) -> Vec<Arc<dyn StoreNode>> {
+        let peers = self.0.upgrade().map(|shared| shared.open_peers()).unwrap_or_default();
+        peers.into_iter().filter(|peer| peer.can_store).map(|peer| peer as Arc<dyn StoreNode>).collect()
+    }
+}
+
+#[async_trait]
+impl StoreNode for Peer {
+    async fn query(&self, query: &StoreQuery) -> Result<StorePage, WireError> {
+        Self::query(self, query).await
+    }
+}
+
+fn envelope(message: WakuMessage) -> EnvelopeReceived {
+    EnvelopeReceived { topic: message.content_topic, payload: message.payload }
+}
+
+fn untaken(first: Option<WireError>, retryable: bool) -> Error {
+    let error = match first {
+        None => failed("no node is connected"),
+        Some(cause) => failed(format!("no node took the message: {cause}")).caused_by(cause),
+    };
+    if retryable { error.retryable() } else { error }
+}
+
+fn failed(message: impl Into<String>) -> Error {
+    Error::new(ErrorCode::TransportFailed, message)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Exponential, with jitter: between half of and the full `first * 2^attempt`, at most `longest`.
+fn backoff(attempt: u32, first: Duration, longest: Duration) -> Duration {
+    let full = first.saturating_mul(1 << attempt.min(20)).min(longest);
+    let jitter = crate::entropy::random::<2>().map_or(0, u16::from_be_bytes);
+    full / 2 + full.mul_f64(f64::from(jitter) / f64::from(u16::MAX)) / 2
+}

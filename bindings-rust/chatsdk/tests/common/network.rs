@@ -1,0 +1,124 @@
+//! A network within the process: it delivers, keeps history, and can be out of order.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use chatsdk::abi::{
+    ConnectionChanged, EnvelopeBatch, EnvelopeReceived, Publish, QueryHistory, Subscribe, Transport, TransportEvent,
+    transport_event,
+};
+use chatsdk::{Error, ErrorCode, Result};
+use futures::StreamExt as _;
+use futures::channel::mpsc::{UnboundedSender, unbounded};
+use futures::stream::{self, BoxStream};
+
+#[derive(Clone, Default)]
+pub struct Network {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    kept: Vec<(u64, EnvelopeReceived)>,
+    members: Vec<Member>,
+    broken: bool,
+}
+
+struct Member {
+    topics: HashSet<String>,
+    events: UnboundedSender<Result<TransportEvent>>,
+}
+
+impl Network {
+    /// A transport to this network.
+    pub fn transport(&self) -> LocalTransport {
+        LocalTransport { network: self.clone(), place: Mutex::new(None) }
+    }
+
+    /// While it is broken, publishing fails.
+    pub fn set_broken(&self, broken: bool) {
+        self.state.lock().unwrap().broken = broken;
+    }
+
+    /// All envelopes so far.
+    pub fn kept(&self) -> Vec<EnvelopeReceived> {
+        self.state.lock().unwrap().kept.iter().map(|(_, envelope)| envelope.clone()).collect()
+    }
+
+    /// Puts an envelope of nobody's on the network.
+    pub fn inject(&self, envelope: &EnvelopeReceived) {
+        self.state.lock().unwrap().deliver(envelope);
+    }
+}
+
+impl State {
+    fn deliver(&mut self, envelope: &EnvelopeReceived) {
+        for member in self.members.iter().filter(|member| member.topics.contains(&envelope.topic)) {
+            let event = transport_event::Event::Envelope(envelope.clone());
+            drop(member.events.unbounded_send(Ok(TransportEvent { event: Some(event) })));
+        }
+    }
+}
+
+pub struct LocalTransport {
+    network: Network,
+    place: Mutex<Option<usize>>,
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+#[async_trait]
+impl Transport for LocalTransport {
+    fn start(&self) -> BoxStream<'static, Result<TransportEvent>> {
+        let (events, receiver) = unbounded();
+        let online = transport_event::Event::Connection(ConnectionChanged { online: true });
+        events.unbounded_send(Ok(TransportEvent { event: Some(online) })).unwrap();
+        let mut state = self.network.state.lock().unwrap();
+        *self.place.lock().unwrap() = Some(state.members.len());
+        state.members.push(Member { topics: HashSet::new(), events });
+        receiver.boxed()
+    }
+
+    async fn subscribe(&self, request: Subscribe) -> Result<()> {
+        let place = self.place.lock().unwrap().unwrap();
+        self.network.state.lock().unwrap().members[place].topics = request.topics.into_iter().collect();
+        Ok(())
+    }
+
+    async fn publish(&self, request: Publish) -> Result<()> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut state = self.network.state.lock().unwrap();
+        if state.broken {
+            return Err(Error::new(ErrorCode::TransportFailed, "the network is broken").retryable());
+        }
+        let envelope = EnvelopeReceived { topic: request.topic, payload: request.payload };
+        state.kept.push((now_ms(), envelope.clone()));
+        state.deliver(&envelope);
+        Ok(())
+    }
+
+    fn query_history(&self, request: QueryHistory) -> BoxStream<'static, Result<EnvelopeBatch>> {
+        let state = self.network.state.lock().unwrap();
+        let found: Vec<_> = state
+            .kept
+            .iter()
+            .filter(|(at, envelope)| {
+                (request.start_ms..=request.end_ms).contains(at) && request.topics.contains(&envelope.topic)
+            })
+            .map(|(_, envelope)| envelope.clone())
+            .collect();
+        let pages: Vec<_> = found.chunks(3).map(|page| Ok(EnvelopeBatch { envelopes: page.to_vec() })).collect();
+        stream::iter(pages).boxed()
+    }
+
+    async fn stop(&self) -> Result<()> {
+        if let Some(place) = *self.place.lock().unwrap() {
+            self.network.state.lock().unwrap().members[place].topics.clear();
+        }
+        Ok(())
+    }
+}
