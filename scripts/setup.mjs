@@ -1,14 +1,15 @@
 // Brings everything the project's commands need: npm packages (Node 22 among them), the compiled packages, the service node.
 // Each part is keyed by a hash of what it is made from, and made again only when that changes. Runs on Node 20 and later.
+// Options: --agents also builds the programs through which the conformance tests drive the Go and Rust bindings.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const cache = join(root, ".cache");
-const skipped = new Set(["node_modules", "dist", ".cache", ".git"]);
+const skipped = new Set(["node_modules", "dist", ".cache", ".git", "target"]);
 
 function run(command, args, { cwd = root, env = {} } = {}) {
   const path = `${join(root, "node_modules", ".bin")}${delimiter}${process.env.PATH}`;
@@ -61,6 +62,7 @@ const manifests = [
   "package.json",
   "package-lock.json",
   "abi/package.json",
+  "abi/generator/package.json",
   "core/package.json",
   "bindings-ts/package.json",
   "conformance/package.json",
@@ -97,3 +99,28 @@ step("compiled packages", {
   outputs: ["abi/dist/host_pb.js", "core/dist/index.js", "bindings-ts/dist/index.js"],
   make: () => run("tsc", ["-b", "abi", "core", "bindings-ts"]),
 });
+
+if (process.argv.includes("--agents")) {
+  step("agent of the Go binding", {
+    inputs: ["bindings-go"],
+    outputs: [".cache/bin/agent-go"],
+    make: () =>
+      run("go", ["build", "-trimpath", "-o", join(cache, "bin", "agent-go"), "./internal/agent"], {
+        cwd: join(root, "bindings-go"),
+        env: { CGO_ENABLED: "0" },
+      }),
+  });
+
+  step("agent of the Rust binding", {
+    inputs: ["bindings-rust", "examples/rust"],
+    outputs: [".cache/bin/agent-rust"],
+    make() {
+      const target = process.env.CARGO_TARGET_DIR ?? join(root, "bindings-rust", "target");
+      run("cargo", ["build", "--locked", "-p", "chatsdk-agent"], {
+        cwd: join(root, "bindings-rust"),
+        env: { CARGO_TARGET_DIR: target },
+      });
+      copyFileSync(join(target, "debug", "chatsdk-agent"), join(cache, "bin", "agent-rust"));
+    },
+  });
+}
