@@ -4,6 +4,8 @@
 //! shows that its author is some member of the group and has used *one* of his ids, and names neither. Two messages with the same
 //! id of an epoch carry two points of a line that leads to the author's secret: [`recover_secret`].
 //!
+//! Clients use [`Prover`]; a node uses [`verify`] and [`recover_secret`].
+//!
 //! The circuit, its keys and the hash are zerokit's (crate `rln`). This crate adds the group's tree, strict decoding, and the C ABI
 //! ([`ffi`], `include/chat_rln.h`) for the service node and for clients in Go.
 //!
@@ -13,11 +15,17 @@
 mod error;
 pub mod ffi;
 mod field;
+mod files;
 mod group;
 mod identity;
+mod message;
 mod proof;
+mod prover;
 
 pub use error::RlnError;
+pub use files::{Credentials, FileError, GroupFile};
 pub use group::{Group, MAX_MEMBERS, MAX_MESSAGE_LIMIT, Member, TREE_DEPTH};
 pub use identity::{Identity, recover_secret};
+pub use message::{RateLimitProof, epoch_of, signal};
 pub use proof::{PROOF_SIZE, ProofRequest, external_nullifier, load_circuit, prove, verify};
+pub use prover::{ProveError, Prover, Statement};
