@@ -1,19 +1,12 @@
 // The guest's TypeScript as one script, and what went into it.
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { readSchema } from "./schema.mjs";
 
-/** The core takes one primitive from elsewhere than its `Crypto`. */
-const nativeKeccak = {
-  name: "native-keccak",
-  setup({ onResolve }) {
-    const path = fileURLToPath(new URL("guest/keccak.ts", import.meta.url));
-    onResolve({ filter: /^@noble\/hashes\/sha3\.js$/ }, ({ importer }) =>
-      importer.includes("node_modules") ? undefined : { path },
-    );
-  },
-};
+const guest = (name) => fileURLToPath(new URL(`guest/${name}`, import.meta.url));
 
-/** Conditions of the packages' exports: TypeScript sources. `noble` selects the primitives in JavaScript. */
+/** @param crypto - "noble" puts the primitives in JavaScript into the bundle. */
 export async function bundle(entry, { crypto = "intrinsics", define = {} } = {}) {
   const result = await build({
     entryPoints: [entry],
@@ -26,9 +19,10 @@ export async function bundle(entry, { crypto = "intrinsics", define = {} } = {})
     minify: true,
     legalComments: "none",
     logLevel: "warning",
+    // TypeScript sources of the project's packages.
     conditions: crypto === "noble" ? ["noble", "source"] : ["source"],
-    plugins: crypto === "noble" ? [] : [nativeKeccak],
     define: Object.fromEntries(Object.entries(define).map(([name, value]) => [name, JSON.stringify(value)])),
+    plugins: crypto === "noble" ? [nativeProtobuf()] : [nativeProtobuf(), nativeKeccak],
   });
   const [output] = Object.values(result.metafile.outputs);
   const sizes = Object.entries(output.inputs).map(([path, { bytesInOutput }]) => [path, bytesInOutput]);
@@ -38,7 +32,36 @@ export async function bundle(entry, { crypto = "intrinsics", define = {} } = {})
 /** Throws if a bundle that is to use the intrinsics holds any of noble's primitives; its byte helpers are used. */
 export function requireNoPrimitives(sizes) {
   const primitives = Object.keys(sizes).filter(
-    (path) => (path.includes("@noble/") && !/@noble\/hashes\/(esm\/)?utils\.js$/.test(path)) || path.endsWith("/noble.ts"),
+    (path) => (path.includes("@noble/") && !path.endsWith("@noble/hashes/utils.js")) || path.endsWith("/noble.ts"),
   );
   if (primitives.length > 0) throw new Error(`the bundle holds primitives in JavaScript: ${primitives.join(", ")}`);
 }
+
+/** protobuf-es, and the modules that it generates, in the plugin's native code. */
+function nativeProtobuf() {
+  const { table, source } = readSchema();
+  return {
+    name: "native-protobuf",
+    setup({ onLoad, onResolve }) {
+      onResolve({ filter: /^@bufbuild\/protobuf$/ }, () => ({ path: guest("protobuf.ts") }));
+      onResolve({ filter: /^chatsdk:schema$/ }, () => ({ path: "schema", namespace: "chatsdk" }));
+      onLoad({ filter: /.*/, namespace: "chatsdk" }, () => ({
+        // Read and forgotten: as literals the tables would stay in the interpreter's heap.
+        contents: `export const messages = () => JSON.parse(${JSON.stringify(JSON.stringify(table))});`,
+      }));
+      onLoad({ filter: /\/abi\/gen\/\w+_pb\.ts$/ }, ({ path }) => ({
+        contents: source(basename(path, "_pb.ts")),
+      }));
+    },
+  };
+}
+
+/** The core takes one primitive from elsewhere than its `Crypto`. */
+const nativeKeccak = {
+  name: "native-keccak",
+  setup({ onResolve }) {
+    onResolve({ filter: /^@noble\/hashes\/sha3\.js$/ }, ({ importer }) =>
+      importer.includes("node_modules") ? undefined : { path: guest("keccak.ts") },
+    );
+  },
+};

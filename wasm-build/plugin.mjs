@@ -1,16 +1,15 @@
 // The plugin: committed as plugin.wasm with the hash of what it was made from, and compiled again only when that has changed.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { sha256 } from "./hash.mjs";
 import { prepareToolchain, run } from "./toolchain/toolchain.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const cache = fileURLToPath(new URL("../.cache/wasm-build", import.meta.url));
 const file = join(here, "plugin.wasm");
 const lockFile = join(here, "plugin.lock.json");
-const OPTIMIZATIONS = ["-O3", "--strip-debug", "--strip-producers"];
 
 /** The plugin's bytes. Compiles it if its sources have changed, or always with `force`; with `check` only compares. */
 export function plugin({ force = false, check = false } = {}) {
@@ -37,16 +36,12 @@ function compile() {
   const { arguments: options, env } = prepareToolchain(join(cache, "toolchain"));
   const [version, ...rest] = options;
   run("cargo", [version, "build", "--release", "--jobs", "2", "--target-dir", target, ...rest], { cwd: source, env });
-  const raw = join(target, "wasm32-wasip1/release/chatsdk_plugin.wasm");
-  const optimized = join(cache, "plugin.wasm");
-  const optimizer = join(createRequire(import.meta.url).resolve("binaryen"), "../bin/wasm-opt");
-  run("node", [optimizer, ...OPTIMIZATIONS, "--enable-simd", "--enable-bulk-memory", "--enable-sign-ext", "--enable-nontrapping-float-to-int", "--enable-mutable-globals", raw, "-o", optimized]);
-  return readFileSync(optimized);
+  return readFileSync(join(target, "wasm32-wasip1/release/chatsdk_plugin.wasm"));
 }
 
 function hashOfInputs() {
   const hash = createHash("sha256");
-  for (const path of ["plugin", "toolchain", "plugin.mjs", "package-lock.json"].flatMap(filesUnder))
+  for (const path of ["plugin", "toolchain"].flatMap(filesUnder))
     hash.update(`${path}\0`).update(readFileSync(join(here, path))).update("\0");
   return hash.digest("hex");
 }
@@ -57,8 +52,4 @@ function filesUnder(path) {
     .filter((name) => name !== "target")
     .sort()
     .flatMap((name) => filesUnder(join(path, name)));
-}
-
-export function sha256(bytes) {
-  return createHash("sha256").update(bytes).digest("hex");
 }

@@ -1,34 +1,15 @@
-import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
-import { DoneSchema } from "@chatsdk/abi/api_pb";
+import { create } from "@bufbuild/protobuf";
+import type { CoreModule } from "@chatsdk/abi/core-module";
+import { CONTRACT_HASH, CONTRACT_VERSION } from "@chatsdk/abi/contract";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { ConfigSchema, KeyDerivationSchema } from "@chatsdk/abi/host_pb";
-import {
-  ConversationBatchSchema,
-  type CoreModule,
-  CoreOpenedSchema,
-  MessageBatchSchema,
-  ModuleDescriptionSchema,
-  StepResultSchema,
-} from "@chatsdk/abi/module_pb";
 import { ChatError, Core, type Crypto, Entropy, Vault } from "@chatsdk/core";
 import { run } from "./storage.ts";
 
-declare const CONTRACT_VERSION: number;
-declare const CONTRACT_HASH: string;
 declare const CORE_VERSION: string;
 
-/** One function for each method of the service. */
-export type Methods = {
-  [Name in keyof typeof CoreModule.method]: (typeof CoreModule.method)[Name] extends {
-    input: infer Input extends DescMessage;
-    output: infer Output extends DescMessage;
-  }
-    ? (request: MessageShape<Input>) => MessageShape<Output>
-    : never;
-};
-
 /** `CoreModule` (abi/proto/module.proto) over one core, which `openCore` makes. */
-export function coreModule(crypto: Crypto, cryptoName: string): Methods {
+export function coreModule(crypto: Crypto, cryptoName: string): CoreModule {
   let opened: { core: Core; vault: Vault } | undefined;
 
   function open(): { core: Core; vault: Vault } {
@@ -38,12 +19,12 @@ export function coreModule(crypto: Crypto, cryptoName: string): Methods {
 
   return {
     describe() {
-      return create(ModuleDescriptionSchema, {
+      return {
         contractVersion: CONTRACT_VERSION,
         contractHash: CONTRACT_HASH,
         coreVersion: CORE_VERSION,
         crypto: cryptoName,
-      });
+      };
     },
 
     createVault({ derivation = create(KeyDerivationSchema), hostKey, entropy }) {
@@ -73,7 +54,7 @@ export function coreModule(crypto: Crypto, cryptoName: string): Methods {
       const core = new Core(crypto, config, vault);
       const generation = run(core.readGeneration());
       opened = { core, vault };
-      return create(CoreOpenedSchema, { generation, sealsMessages: vault.sealsMessages });
+      return { generation, sealsMessages: vault.sealsMessages };
     },
 
     step(input) {
@@ -81,31 +62,28 @@ export function coreModule(crypto: Crypto, cryptoName: string): Methods {
       require32Bytes("entropy", input.entropy);
       const outcome = run(core.step(input));
       wipe(input.entropy);
-      return create(StepResultSchema, { outcome, generation: core.generation });
+      return { outcome, generation: core.generation };
     },
 
     commitFailed() {
       open().core.commitFailed();
-      return create(DoneSchema);
+      return {};
     },
 
     openMessages({ messages }) {
       const { vault } = open();
-      return create(MessageBatchSchema, { messages: messages.map((message) => vault.openMessage(message)) });
+      return { messages: messages.map((message) => vault.openMessage(message)) };
     },
 
     openConversations({ conversations }) {
       const { vault } = open();
-      return create(ConversationBatchSchema, {
-        conversations: conversations.map((conversation) => vault.openConversation(conversation)),
-      });
+      return { conversations: conversations.map((conversation) => vault.openConversation(conversation)) };
     },
   };
 }
 
 function require32Bytes(field: string, bytes: Uint8Array): void {
-  if (bytes.length !== 32)
-    throw new ChatError(ErrorCode.INVALID_ARGUMENT, `${field}: ${bytes.length} bytes; give 32`);
+  if (bytes.length !== 32) throw new ChatError(ErrorCode.INVALID_ARGUMENT, `${field}: ${bytes.length} bytes; give 32`);
 }
 
 function missing(field: string): ChatError {

@@ -24,7 +24,11 @@ pub extern "C" fn chatsdk_alloc(length: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chatsdk_free(pointer: *mut u8, length: usize) {
     if let Some(layout) = layout(length).filter(|_| length > 0) {
-        unsafe { dealloc(pointer, layout) }
+        // SAFETY: as the caller promises. Wiped, since requests may hold keys and results plaintext.
+        unsafe {
+            pointer.write_bytes(0, length);
+            dealloc(pointer, layout)
+        }
     }
 }
 

@@ -1,21 +1,40 @@
-use javy_plugin_api::javy::quickjs::{Ctx, Exception, Result, TypedArray};
+use javy_plugin_api::javy::quickjs::{Ctx, Exception, FromJs, IntoJs, Result, Value};
 
-/// Arguments and results of the intrinsics.
-pub type Bytes<'js> = TypedArray<'js, u8>;
+use crate::interpreter;
 
-pub fn view<'a>(ctx: &Ctx<'_>, bytes: &'a Bytes<'_>) -> Result<&'a [u8]> {
-    bytes.as_bytes().ok_or_else(|| Exception::throw_type(ctx, "a detached buffer"))
+/// A Uint8Array, as arguments and results of the intrinsics.
+#[derive(Clone)]
+pub struct Bytes<'js>(Value<'js>);
+
+impl<'js> FromJs<'js> for Bytes<'js> {
+    fn from_js(_: &Ctx<'js>, value: Value<'js>) -> Result<Self> {
+        interpreter::bytes_of(&value)?;
+        Ok(Self(value))
+    }
+}
+
+impl<'js> IntoJs<'js> for Bytes<'js> {
+    fn into_js(self, _: &Ctx<'js>) -> Result<Value<'js>> {
+        Ok(self.0)
+    }
+}
+
+pub fn view<'a>(bytes: &'a Bytes<'_>) -> Result<&'a [u8]> {
+    interpreter::bytes_of(&bytes.0)
 }
 
 /// The bytes, or a RangeError if they are not `N`. `name` says what they are; their content is never told.
 pub fn exactly<'a, const N: usize>(ctx: &Ctx<'_>, name: &str, bytes: &'a Bytes<'_>) -> Result<&'a [u8; N]> {
-    let bytes = view(ctx, bytes)?;
+    let bytes = view(bytes)?;
     bytes
         .try_into()
         .map_err(|_| Exception::throw_range(ctx, &format!("{name}: expected {N} bytes, got {}", bytes.len())))
 }
 
-/// Copied into the interpreter's heap, whose limit gives an error where a Rust allocation would trap.
 pub fn copy<'js>(ctx: &Ctx<'js>, bytes: impl AsRef<[u8]>) -> Result<Bytes<'js>> {
-    TypedArray::new_copy(ctx.clone(), bytes)
+    interpreter::bytes(ctx, bytes.as_ref()).map(Bytes)
+}
+
+pub fn wipe(bytes: &Bytes<'_>) -> Result<()> {
+    interpreter::bytes_of_mut(&bytes.0).map(|bytes| bytes.fill(0))
 }

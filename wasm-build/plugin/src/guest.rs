@@ -33,7 +33,7 @@ pub fn set_context(context: Context) {
 
 /// `register(handle, { tooLarge, busy, exhausted })`, called once by the bundle. `handle(method, request)` returns a result.
 pub fn register<'js>(ctx: Ctx<'js>, handle: Function<'js>, last_words: Object<'js>) -> Result<()> {
-    let words = |name: &str| -> Result<Vec<u8>> { Ok(bytes::view(&ctx, &last_words.get::<_, Bytes>(name)?)?.to_vec()) };
+    let words = |name: &str| -> Result<Vec<u8>> { Ok(bytes::view(&last_words.get::<_, Bytes>(name)?)?.to_vec()) };
     let last_words = LastWords { too_large: words("tooLarge")?, busy: words("busy")?, exhausted: words("exhausted")? };
     GUEST.set(Some(Guest { handle: Persistent::save(&ctx, handle), last_words }));
     Ok(())
@@ -62,10 +62,13 @@ pub fn call(method: u32, request: &[u8]) -> Vec<u8> {
     })
 }
 
-fn run<'js>(ctx: &Ctx<'js>, method: u32, request: &[u8]) -> Result<Vec<u8>> {
+fn run(ctx: &Ctx<'_>, method: u32, request: &[u8]) -> Result<Vec<u8>> {
     let handle = with_guest(|guest| guest.handle.clone()).restore(ctx)?;
-    let result: Bytes = handle.call((method, bytes::copy(ctx, request)?))?;
-    Ok(bytes::view(ctx, &result)?.to_vec())
+    let request = bytes::copy(ctx, request)?;
+    let result = handle.call::<_, Bytes>((method, request.clone()));
+    // It may hold keys, and the decoder has copied what it needs.
+    bytes::wipe(&request)?;
+    Ok(bytes::view(&result?)?.to_vec())
 }
 
 fn with_guest<Answer>(ask: impl FnOnce(&Guest) -> Answer) -> Answer {

@@ -10,7 +10,7 @@ unsafe extern "C" {
 
 /// A method of `ModuleHost`: the host's result, status byte and all.
 pub fn call<'js>(ctx: Ctx<'js>, method: u32, request: Bytes<'js>) -> Result<Bytes<'js>> {
-    let request = bytes::view(&ctx, &request)?;
+    let request = bytes::view(&request)?;
     // SAFETY: the request outlives the call; the host only reads it.
     let (pointer, length) = boundary::unpack(unsafe { host_call(method, request.as_ptr(), request.len()) });
     if pointer == 0 || length == 0 || length > MAXIMUM_LENGTH || !boundary::is_in_memory(pointer, length) {

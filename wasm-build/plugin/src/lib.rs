@@ -7,6 +7,8 @@ mod crypto;
 mod forbidden;
 mod guest;
 mod host;
+mod interpreter;
+mod protobuf;
 mod runtime;
 mod snapshot;
 

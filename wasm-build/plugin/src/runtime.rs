@@ -1,12 +1,12 @@
 use javy_plugin_api::{
     Config,
     javy::{
-        Runtime,
+        BytecodeStripping, Runtime,
         quickjs::{Ctx, Object, Result, prelude::Func},
     },
 };
 
-use crate::{crypto, forbidden, guest, host};
+use crate::{crypto, forbidden, guest, host, protobuf};
 
 /// What the interpreter allocates before it looks for cycles. Its default is never.
 const GC_THRESHOLD: usize = 8 * 1024 * 1024;
@@ -19,6 +19,7 @@ pub fn config() -> Config {
     let mut config = Config::default();
     config
         .date(false)
+        .bytecode_stripping(BytecodeStripping::SourceAndDebug)
         .text_encoding(true)
         .redirect_stdout_to_stderr(true)
         .gc_threshold(GC_THRESHOLD)
@@ -38,6 +39,7 @@ fn equip_context(ctx: &Ctx<'_>) -> Result<()> {
     let door = Object::new(ctx.clone())?;
     door.set("crypto", crypto::object(ctx)?)?;
     door.set("keccak256", Func::from(crypto::keccak256))?;
+    door.set("protobuf", protobuf::object(ctx)?)?;
     door.set("hostCall", Func::from(host::call))?;
     door.set("register", Func::from(guest::register))?;
     ctx.globals().set("__chatsdk", door)?;

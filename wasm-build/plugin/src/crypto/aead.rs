@@ -66,7 +66,7 @@ fn encrypt<'js, Cipher: Aead>(
     plaintext: &Bytes<'js>,
     associated_data: &Bytes<'js>,
 ) -> Result<Bytes<'js>> {
-    let payload = Payload { msg: view(ctx, plaintext)?, aad: view(ctx, associated_data)? };
+    let payload = Payload { msg: view(plaintext)?, aad: view(associated_data)? };
     match cipher.encrypt(nonce, payload) {
         Ok(ciphertext) => copy(ctx, ciphertext),
         Err(_) => Err(Exception::throw_range(ctx, "plaintext: longer than the cipher can seal")),
@@ -80,7 +80,7 @@ fn decrypt<'js, Cipher: Aead>(
     ciphertext: &Bytes<'js>,
     associated_data: &Bytes<'js>,
 ) -> Result<Option<Bytes<'js>>> {
-    let payload = Payload { msg: view(ctx, ciphertext)?, aad: view(ctx, associated_data)? };
+    let payload = Payload { msg: view(ciphertext)?, aad: view(associated_data)? };
     match cipher.decrypt(nonce, payload) {
         Ok(plaintext) => copy(ctx, Zeroizing::new(plaintext).as_slice()).map(Some),
         Err(_) => Ok(None),

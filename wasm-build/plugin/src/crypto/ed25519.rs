@@ -12,15 +12,15 @@ pub fn public_key<'js>(ctx: Ctx<'js>, seed: Bytes<'js>) -> Result<Bytes<'js>> {
 
 /// RFC 8032 section 5.1.6.
 pub fn sign<'js>(ctx: Ctx<'js>, seed: Bytes<'js>, message: Bytes<'js>) -> Result<Bytes<'js>> {
-    copy(&ctx, signing_key(&ctx, &seed)?.sign(view(&ctx, &message)?).to_bytes())
+    copy(&ctx, signing_key(&ctx, &seed)?.sign(view(&message)?).to_bytes())
 }
 
 /// RFC 8032 section 5.1.7 without the cofactor, and neither the key nor R of small order.
-pub fn verify<'js>(ctx: Ctx<'js>, public_key: Bytes<'js>, message: Bytes<'js>, signature: Bytes<'js>) -> Result<bool> {
+pub fn verify<'js>(public_key: Bytes<'js>, message: Bytes<'js>, signature: Bytes<'js>) -> Result<bool> {
     let verified = || {
-        let key = decode_key(view(&ctx, &public_key).ok()?.try_into().ok()?)?;
-        let signature = Signature::from_slice(view(&ctx, &signature).ok()?).ok()?;
-        key.verify_strict(view(&ctx, &message).ok()?, &signature).ok()
+        let key = decode_key(view(&public_key).ok()?.try_into().ok()?)?;
+        let signature = Signature::from_slice(view(&signature).ok()?).ok()?;
+        key.verify_strict(view(&message).ok()?, &signature).ok()
     };
     Ok(verified().is_some())
 }

@@ -10,19 +10,19 @@ const HKDF_MAXIMUM_LENGTH: usize = 255 * 32;
 
 /// FIPS 180-4 section 6.2.
 pub fn sha256<'js>(ctx: Ctx<'js>, data: Bytes<'js>) -> Result<Bytes<'js>> {
-    copy(&ctx, Sha256::digest(view(&ctx, &data)?))
+    copy(&ctx, Sha256::digest(view(&data)?))
 }
 
 /// Keccak-256 as Ethereum uses it, before FIPS 202 changed the padding. Not part of `Crypto`: the SDS and segmentation
 /// formats name entities by it.
 pub fn keccak256<'js>(ctx: Ctx<'js>, data: Bytes<'js>) -> Result<Bytes<'js>> {
-    copy(&ctx, <sha3::Keccak256 as sha3::Digest>::digest(view(&ctx, &data)?))
+    copy(&ctx, <sha3::Keccak256 as sha3::Digest>::digest(view(&data)?))
 }
 
 /// RFC 2104 section 2.
 pub fn hmac_sha256<'js>(ctx: Ctx<'js>, key: Bytes<'js>, data: Bytes<'js>) -> Result<Bytes<'js>> {
-    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(view(&ctx, &key)?).expect("keys of any length are taken");
-    mac.update(view(&ctx, &data)?);
+    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(view(&key)?).expect("keys of any length are taken");
+    mac.update(view(&data)?);
     copy(&ctx, mac.finalize().into_bytes())
 }
 
@@ -35,8 +35,8 @@ pub fn hkdf_sha256<'js>(
     length: f64,
 ) -> Result<Bytes<'js>> {
     let mut output = Zeroizing::new(vec![0; output_length(&ctx, length)?]);
-    Hkdf::<Sha256>::new(Some(view(&ctx, &salt)?), view(&ctx, &input_key_material)?)
-        .expand(view(&ctx, &info)?, &mut output)
+    Hkdf::<Sha256>::new(Some(view(&salt)?), view(&input_key_material)?)
+        .expand(view(&info)?, &mut output)
         .expect("the length was checked");
     copy(&ctx, &output)
 }

@@ -1,5 +1,8 @@
 use javy_plugin_api::javy::quickjs::{Ctx, Object, Result};
-use ml_kem::{Decapsulate, KeyExport, ml_kem_768::{DecapsulationKey, EncapsulationKey}};
+use ml_kem::{
+    Decapsulate, KeyExport,
+    ml_kem_768::{DecapsulationKey, EncapsulationKey},
+};
 
 use crate::bytes::{Bytes, copy, exactly};
 
