@@ -3,7 +3,6 @@
 package rln
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/include
 #cgo LDFLAGS: ${SRCDIR}/../../.cache/rln/target/release/libchat_rln.a -lm -ldl -lpthread
 #include "chat_rln.h"
 */

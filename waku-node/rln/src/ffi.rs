@@ -1,4 +1,4 @@
-//! The C ABI. `include/chat_rln.h` describes it; every function returns a [`Status`].
+//! The C ABI. `chat_rln.h` describes it; every function returns a [`Status`].
 //!
 //! Pointers are valid for the stated number of bytes, or the behaviour is undefined. No call keeps one. All calls are thread-safe.
 

@@ -7,7 +7,7 @@
 //! Clients use [`Prover`]; a node uses [`verify`] and [`recover_secret`].
 //!
 //! The circuit, its keys and the hash are zerokit's (crate `rln`). This crate adds the group's tree, strict decoding, and the C ABI
-//! ([`ffi`], `include/chat_rln.h`) for the service node and for clients in Go.
+//! ([`ffi`], `chat_rln.h`) for the service node and for clients in Go.
 //!
 //! Field elements are 32 bytes, little-endian, and below the modulus of BN254's scalar field. Larger ones are refused: zerokit
 //! would reduce them, so that one nullifier had several encodings and a log of nullifiers could be deceived.
