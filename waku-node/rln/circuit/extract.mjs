@@ -31,6 +31,7 @@ const crate = packages.find(({ name, version }) => name === "rln" && version ===
 mkdirSync(folder, { recursive: true });
 for (const [name, digest] of Object.entries(digests)) {
   const content = readFileSync(join(dirname(crate.manifest_path), "resources", "tree_height_20", name));
-  if (createHash("sha256").update(content).digest("hex") !== digest) throw new Error(`${name} is not the file of rln 0.8.0`);
+  if (createHash("sha256").update(content).digest("hex") !== digest)
+    throw new Error(`${name} is not the file of rln 0.8.0`);
   writeFileSync(join(folder, name), content);
 }
