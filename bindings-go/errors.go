@@ -39,3 +39,11 @@ var (
 	ErrKeyringUnavailable    = abi.ErrKeyringUnavailable
 	ErrInternal              = abi.ErrInternal
 )
+
+// Must returns the value, or panics if there is an error: for programs that cannot go on without it.
+func Must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
