@@ -9,7 +9,7 @@ import { report } from "./report.ts";
 import type { ShardOptions } from "./shard.ts";
 import type { Part } from "./worker.ts";
 
-const POPULATIONS = [100, 300, 1000, 3000, 10_000];
+const POPULATIONS = [100, 300, 1000, 3000];
 const SVG = fileURLToPath(new URL("mbps.svg", import.meta.url));
 const THREADS = 2;
 /** Of each thread: half of 10,000 users take about a fifth of it. */
@@ -22,11 +22,16 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     loss: { type: "string", default: "0.01" },
     offline: { type: "string", default: "0.1" },
+    "rate-limit": { type: "boolean", default: false },
     plot: { type: "boolean", default: false },
   },
 });
 
-function number(name: Exclude<keyof typeof values, "plot">, valid: (value: number) => boolean, remedy: string): number {
+function number(
+  name: "users" | "minutes" | "seed" | "loss" | "offline",
+  valid: (value: number) => boolean,
+  remedy: string,
+): number {
   const value = Number(values[name]);
   if (values[name].trim() === "" || !valid(value)) {
     console.error(`--${name}: ${remedy}`);
@@ -42,6 +47,7 @@ const options: ShardOptions = {
   seed: number("seed", Number.isSafeInteger, "give a whole number"),
   loss: number("loss", share, "give a probability from 0 to below 1"),
   offline: number("offline", share, "give a share of the time from 0 to below 1"),
+  rateLimit: values["rate-limit"],
 };
 
 function runPart(part: Part): Promise<Measurements> {
@@ -64,20 +70,26 @@ async function run(shard: ShardOptions): Promise<Measurements> {
   return measured;
 }
 
-if (values.plot) {
+const percent = (value: number): string => `${Number((value * 100).toFixed(2))}%`;
+
+/** Mbps of several populations, the last of which is the one asked for. */
+async function runAll(): Promise<Measurements> {
   const points: Point[] = [];
-  for (const users of POPULATIONS) {
+  for (const users of POPULATIONS.filter((population) => population < options.users)) {
     const { traffic } = await run({ ...options, users });
     points.push({ users, mbps: shardMbps(traffic.bytesPerUserMessage, users) });
   }
+  const measured = await run(options);
+  points.push({ users: options.users, mbps: shardMbps(measured.traffic.bytesPerUserMessage, options.users) });
   const { minutes, loss, offline } = options;
-  const percent = (value: number): string => `${Number((value * 100).toFixed(2))}%`;
   const conditions = `${percent(loss)} loss, ${percent(offline)} offline, ${minutes} minutes`;
   writeFileSync(
     SVG,
     plot(points, `100 characters, 4 messages a minute for each user, delivery confirmed; ${conditions}`),
   );
-  console.log(points.map(({ users, mbps }) => `${users} users: ${mbps.toFixed(3)} Mbps`).join("\n"));
-} else {
-  console.log(report(options, await run(options)));
+  console.log(`${points.map(({ users, mbps }) => `${users} users: ${mbps.toFixed(3)} Mbps`).join("\n")}\n`);
+  return measured;
 }
+
+const measured = values.plot ? await runAll() : await run(options);
+console.log(report(options, measured));

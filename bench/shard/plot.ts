@@ -10,7 +10,6 @@ const LEFT = 70;
 const TOP = 50;
 const RIGHT = 30;
 const BOTTOM = 60;
-const USERS = { least: 100, most: 10_000 };
 const MBPS = { least: 0.01, most: 20 };
 const TICKS = [0.01, 0.1, 1, 10];
 const LIMITS = [
@@ -20,11 +19,12 @@ const LIMITS = [
 
 const scale = (value: number, { least, most }: { least: number; most: number }): number =>
   Math.log(value / least) / Math.log(most / least);
-const x = (users: number): string => (LEFT + scale(users, USERS) * (WIDTH - LEFT - RIGHT)).toFixed(1);
 const y = (mbps: number): string => (HEIGHT - BOTTOM - scale(mbps, MBPS) * (HEIGHT - TOP - BOTTOM)).toFixed(1);
 
 /** Mbps against users, both logarithmic, as an SVG document. */
 export function plot(points: readonly Point[], subtitle: string): string {
+  const population = { least: points[0]!.users, most: points.at(-1)!.users };
+  const x = (users: number): string => (LEFT + scale(users, population) * (WIDTH - LEFT - RIGHT)).toFixed(1);
   const across = (mbps: number, attributes: string): string =>
     `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(mbps)}" y2="${y(mbps)}" ${attributes}/>`;
   const ticks = TICKS.map(
@@ -39,7 +39,7 @@ export function plot(points: readonly Point[], subtitle: string): string {
     [
       `<text x="${x(users)}" y="${HEIGHT - BOTTOM + 20}" text-anchor="middle">${users.toLocaleString("en")}</text>`,
       `<circle cx="${x(users)}" cy="${y(mbps)}" r="4" fill="#25c"/>`,
-      `<text x="${x(users)}" y="${y(mbps)}" dx="-8" dy="20" text-anchor="${users === USERS.most ? "end" : "start"}" fill="#25c">${mbps.toFixed(2)}</text>`,
+      `<text x="${x(users)}" y="${y(mbps)}" dx="-8" dy="20" text-anchor="${users === population.most ? "end" : "start"}" fill="#25c">${mbps.toFixed(2)}</text>`,
     ].join(""),
   );
   const line = points.map(({ users, mbps }) => `${x(users)},${y(mbps)}`).join(" ");

@@ -13,7 +13,7 @@ const mbps = (bitsPerSecond: number): string => (bitsPerSecond / 1e6).toFixed(2)
 export function report(options: ShardOptions, measured: Measurements): string {
   const windowMs = options.minutes * 60_000;
   const parts = [
-    `${options.users} users, ${options.minutes} minutes, loss ${options.loss}, offline ${options.offline}, seed ${options.seed}`,
+    `${options.users} users, ${options.minutes} minutes, loss ${options.loss}, offline ${options.offline}, seed ${options.seed}${options.rateLimit ? ", rate limited" : ""}`,
     ["## The shard: each WakuMessage once", shard(options, measured, windowMs)],
     ["## Bytes of a user message, by cause", causes(measured)],
     ["## Delivery", delivery(measured)],

@@ -2,6 +2,7 @@ import { text } from "@chatsdk/conformance/people";
 import { MESSAGES_PER_MINUTE } from "../src/waku-message.ts";
 import { Collector, type Measurements, WARM_UP_MS, WINDOW_START_MS } from "./measurements.ts";
 import { Network, TEXT_LENGTH } from "./network.ts";
+import { EPOCH_MS, MESSAGES_PER_EPOCH } from "./quota.ts";
 import { Timeline } from "./timeline.ts";
 import { User } from "./user.ts";
 
@@ -15,6 +16,8 @@ export interface ShardOptions {
   loss: number;
   /** Share of the time that a user's process is not running. */
   offline: number;
+  /** The core keeps to the network's default quota: what is over it waits for the next epoch. */
+  rateLimit?: boolean;
 }
 
 /** Users talk to others of their circle, and to nobody else. */
@@ -55,7 +58,9 @@ class Shard {
     this.#collector = new Collector(numbers.flat(), options.minutes * 60_000);
     this.#network = new Network(this.#timeline, this.#collector, options);
     const { crypto } = this.#network.observed;
-    this.#circles = numbers.map((circle) => circle.map((number) => new User(number, options.seed, crypto)));
+    const rateLimit = { epochSeconds: EPOCH_MS / 1000, messagesPerEpoch: MESSAGES_PER_EPOCH };
+    const config = { clusterId: 42, ...(options.rateLimit && { rateLimit }) };
+    this.#circles = numbers.map((circle) => circle.map((number) => new User(number, options.seed, crypto, config)));
   }
 
   run(): Measurements {
@@ -120,14 +125,15 @@ class Shard {
     });
   }
 
-  /** Turns to another user of the circle; those two leave their peers, who turn to each other. */
+  /** Turns to another user of the circle; those two leave their peers, who turn to each other if they are there. */
   #keepRegrouping(user: User, circle: readonly User[]): void {
     this.#timeline.after(user.exponential(REGROUPING_MS), () => {
       const other = circle[Math.floor(user.random() * circle.length)]!;
       const [left, alone] = [user.peer!, other.peer!];
       if (other !== user && other !== left && user.online && other.online) {
         this.#meet(user, other);
-        if (left.online && alone.online) this.#meet(left, alone);
+        const parted = left !== alone && alone !== user;
+        if (parted && left.online && alone.online) this.#meet(left, alone);
       }
       this.#keepRegrouping(user, circle);
     });

@@ -2,7 +2,7 @@ import { DeliveryStatus, type Event } from "@chatsdk/abi/api_pb";
 import type { Change } from "@chatsdk/abi/host_pb";
 import type { Crypto } from "@chatsdk/core";
 import { Disk } from "@chatsdk/conformance/disk";
-import { Machine } from "@chatsdk/conformance/machine";
+import { type ConfigValue, Machine } from "@chatsdk/conformance/machine";
 import { seededRandom } from "@chatsdk/conformance/random";
 import type { Collector } from "./measurements.ts";
 
@@ -44,9 +44,10 @@ export class User {
     readonly number: number,
     seed: number,
     crypto: Crypto,
+    config: ConfigValue,
   ) {
     const name = `${seed}/${number}`;
-    this.machine = new Machine(name, crypto, { clusterId: 42 }, new RecordsDisk());
+    this.machine = new Machine(name, crypto, config, new RecordsDisk());
     this.random = seededRandom(seed * 1_000_003 + number);
   }
 
