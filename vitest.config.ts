@@ -13,7 +13,7 @@ export default defineConfig({
         ...shared,
         test: {
           name: "fast",
-          include: ["{core,bindings-ts,conformance,bench,abi}/test/**/*.test.ts"],
+          include: ["{core,bindings-ts,conformance,bench,abi,wasm-build}/test/**/*.test.ts"],
           testTimeout: 120_000,
         },
       },

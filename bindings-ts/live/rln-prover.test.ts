@@ -3,7 +3,8 @@ import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { proto_message } from "@waku/proto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { RlnCredentials, RlnGroup } from "../src/rln/group.ts";
-import { type RlnCircuit, RlnProver, type RlnStatement } from "../src/rln/prover.ts";
+import { RlnProver } from "../src/rln/prover.ts";
+import type { ProofRequest } from "../src/transport/waku-transport.ts";
 import { circuitFiles } from "../test/rln-support/circuit.ts";
 import { credentials, group, rejection, statement, vectors } from "../test/rln-support/vectors.ts";
 
@@ -31,11 +32,11 @@ test("S1: its proof has the public values of the vectors, and proofs differ from
   expect(first).not.toEqual(second);
 });
 
-test.each<[string, Partial<RlnStatement>]>([
+test.each<[string, Partial<ProofRequest>]>([
   ["messageId", { messageId: 100 }],
   ["messageId", { messageId: -1 }],
   ["messageId", { messageId: 0.5 }],
-  ["epoch", { epoch: vectors.epochNumber + 1 }],
+  ["epoch", { epoch: BigInt(vectors.epochNumber) + 1n }],
   ["timestampNs", { timestampNs: -1n }],
   ["timestampNs", { timestampNs: 1n << 63n }],
 ])("S1: a wrong %s is refused before anything is proved", async (field, change) => {

@@ -42,6 +42,8 @@ export type {
 export { type ChatOptions, openChat } from "./client/open-chat.ts";
 export { nodeCrypto } from "./crypto/node-crypto.ts";
 export type { StorageKey } from "./keys/storage-key.ts";
+export { parseRlnCredentials, parseRlnGroup, type RlnCredentials, type RlnGroup, type RlnMember } from "./rln/group.ts";
+export { type RlnCircuit, RlnProver, type RlnProverOptions } from "./rln/prover.ts";
 export { MemoryStorage } from "./storage/memory-storage.ts";
 export { FileRollbackAnchor, type FileRollbackAnchorOptions, type RollbackAnchor } from "./storage/rollback-anchor.ts";
 export { type MessageSink, SplitStorage, type SplitStorageOptions } from "./storage/split-storage.ts";

@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { ChatError } from "@chatsdk/core";
+import type { ProofRequest, RateLimitProver } from "../transport/waku-transport.ts";
 import { checkCredentials, checkGroup, invalid, type RlnCredentials, type RlnGroup } from "./group.ts";
 import { encodeProof, epochBytes, epochOf, signalOf } from "./rate-limit-proof.ts";
 import type { FileSource, ProofJob, WorkerAnswer, WorkerData, WorkerFailure } from "./worker-messages.ts";
@@ -23,18 +24,6 @@ export interface RlnProverOptions {
   readonly circuit: RlnCircuit;
 }
 
-export interface RlnStatement {
-  readonly payload: Uint8Array;
-  /** The content topic. */
-  readonly topic: string;
-  /** The WakuMessage's timestamp. */
-  readonly timestampNs: bigint;
-  /** That of the timestamp: see `epochOf`. */
-  readonly epoch: number;
-  /** From 0, below the member's message limit. */
-  readonly messageId: number;
-}
-
 /** Takes the place of a job's number until the circuit is loaded. */
 const LOADING = -1;
 
@@ -49,7 +38,7 @@ interface Waiting {
  * It does not count message ids. Its user must give none twice in one epoch to two messages, ever: the two proofs together reveal
  * the member's secret.
  */
-export class RlnProver {
+export class RlnProver implements RateLimitProver {
   /** Resolves with the group's Merkle root once the circuit is loaded. Rejects with a ChatError. */
   readonly ready: Promise<Uint8Array>;
   readonly #group: RlnGroup;
@@ -92,7 +81,7 @@ export class RlnProver {
    * The value for WakuMessage's `rateLimitProof`, 335 bytes. Throws INVALID_ARGUMENT for an epoch that is not the timestamp's or a
    * message id that is not below the limit, CLOSED after `close`, ABORTED, and INTERNAL if the circuit fails.
    */
-  async prove(statement: RlnStatement, { signal }: { signal?: AbortSignal } = {}): Promise<Uint8Array> {
+  async prove(statement: ProofRequest, { signal }: { signal?: AbortSignal } = {}): Promise<Uint8Array> {
     const { payload, topic, timestampNs, epoch, messageId } = statement;
     if (timestampNs < 0n || timestampNs >= 1n << 63n) throw invalid("timestampNs", "must be from 0 to 2^63 - 1");
     const ofTimestamp = epochOf(timestampNs, this.#group);

@@ -13,21 +13,21 @@ export function signalOf(payload: Uint8Array, contentTopic: string, timestampNs:
 }
 
 /** The number of the epoch of a message's timestamp. */
-export function epochOf(timestampNs: bigint, { epochSeconds }: Pick<RlnGroup, "epochSeconds">): number {
-  return Number(timestampNs / (BigInt(epochSeconds) * 1_000_000_000n));
+export function epochOf(timestampNs: bigint, { epochSeconds }: Pick<RlnGroup, "epochSeconds">): bigint {
+  return timestampNs / (BigInt(epochSeconds) * 1_000_000_000n);
 }
 
 /** The epoch as the proof has it: 32 bytes. */
-export function epochBytes(epoch: number): Uint8Array {
+export function epochBytes(epoch: bigint): Uint8Array {
   const bytes = Buffer.alloc(32);
-  bytes.writeBigUInt64LE(BigInt(epoch));
+  bytes.writeBigUInt64LE(epoch);
   return new Uint8Array(bytes);
 }
 
 const SNARK_SIZE = 128;
 
 /** The value of WakuMessage's `rateLimitProof`, from zerokit's layout: proof | root | external nullifier | x | y | nullifier. */
-export function encodeProof(proof: Uint8Array, epoch: number, rlnIdentifier: Uint8Array): Uint8Array {
+export function encodeProof(proof: Uint8Array, epoch: bigint, rlnIdentifier: Uint8Array): Uint8Array {
   const value = (position: number) => proof.subarray(SNARK_SIZE + 32 * position, SNARK_SIZE + 32 * (position + 1));
   return proto_message.RateLimitProof.encode({
     proof: proof.subarray(0, SNARK_SIZE),

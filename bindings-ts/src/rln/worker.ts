@@ -69,7 +69,7 @@ function prove({ context, program, path }: Circuit, job: ProofJob): Uint8Array {
     ...[depth, ...path.siblings, depth, path.sides],
     ...[zerokit.hash(job.signal), externalNullifier],
   );
-  const values = program.calculate(zerokit.rlnWitnessToJson(context, witness));
+  const values = program.calculate(zerokit.rlnWitnessToJson(context, witness) as Record<string, string | string[]>);
   const proof = zerokit.generateRLNProofWithWitness(context, values, witness);
   witness.fill(0);
   // A proof that no node accepts would cost its message id for nothing.

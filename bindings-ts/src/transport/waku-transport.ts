@@ -56,7 +56,7 @@ export interface WakuTransportOptions {
 /** Makes the proof that a message is one of the membership's allowed ones (RLN). */
 export interface RateLimitProver {
   /** An encoded RateLimitProof, as it travels in field 21 of a WakuMessage. */
-  prove(request: ProofRequest): Promise<Uint8Array>;
+  prove(request: ProofRequest, options: { signal: AbortSignal }): Promise<Uint8Array>;
 }
 
 /** What a proof is made for. */
@@ -211,7 +211,7 @@ export class WakuTransport implements Transport {
     const release = await this.#proving.take(signal);
     try {
       const timestamp = this.#timestamp();
-      const proof = await prover.prove({ ...slot, topic, payload, timestampNs: timestamp });
+      const proof = await prover.prove({ ...slot, topic, payload, timestampNs: timestamp }, { signal });
       return {
         payload,
         contentTopic: topic,

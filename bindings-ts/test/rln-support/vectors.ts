@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { ChatError } from "@chatsdk/core";
 import { parseRlnCredentials, parseRlnGroup } from "../../src/rln/group.ts";
-import type { RlnStatement } from "../../src/rln/prover.ts";
+import type { ProofRequest } from "../../src/transport/waku-transport.ts";
 
 /** The values that every language must compute: `cargo run --release --example vectors` in waku-node/rln makes them. */
 export const vectors = JSON.parse(
@@ -26,11 +26,11 @@ export const credentialsJson = JSON.stringify({
 });
 export const credentials = parseRlnCredentials(credentialsJson);
 
-export const statement: RlnStatement = {
+export const statement: ProofRequest = {
   payload: new Uint8Array(Buffer.from(vectors.payload, "hex")),
   topic: vectors.contentTopic,
   timestampNs: BigInt(vectors.timestampNs),
-  epoch: vectors.epochNumber,
+  epoch: BigInt(vectors.epochNumber),
   messageId: vectors.messageId,
 };
 

@@ -1,9 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Priority, type RateSlot, RateSlotSchema } from "@chatsdk/abi/host_pb";
-import { EpochUseSchema, type RateRecord, RateRecordSchema } from "@chatsdk/abi/records_pb";
+import { EpochUseSchema, type RateRecord } from "@chatsdk/abi/records_pb";
 import type { Settings } from "../settings.ts";
-import { Keys } from "./records.ts";
-import type { Step, Steps } from "./step.ts";
 
 /** Epochs remembered: a clock may go back so far (five hours at the network's default) and publishing goes on. */
 const MAX_EPOCHS = 32;
@@ -27,15 +25,6 @@ export class Allowance {
     this.#limit = limit;
     this.#record = record;
     this.#epoch = limit ? BigInt(Math.floor(nowMs / limit.epochMs)) : 0n;
-  }
-
-  static *load(step: Step): Steps<Allowance> {
-    const { rateLimit } = step.settings;
-    const stored = rateLimit && (yield* step.get(RateRecordSchema, Keys.rate));
-    const epochSeconds = (rateLimit?.epochMs ?? 0) / 1000;
-    const record = stored ?? create(RateRecordSchema);
-    if (record.epochSeconds !== epochSeconds) Object.assign(record, { epochSeconds, epochs: [], closedEpoch: 0n });
-    return new Allowance(rateLimit, record, step.nowMs);
   }
 
   /** For a part of a step that may be dropped. */
@@ -123,16 +112,9 @@ export class Allowance {
     if (this.#epoch > this.#record.closedEpoch) this.#record.closedEpoch = this.#epoch;
   }
 
-  /** Stores what was used, and tells the application that messages wait, or wait no longer. */
-  *settle(step: Step): Steps<void> {
-    if (!this.#changed) return;
-    const exhausted = this.#record.waiting > 0;
-    if (exhausted !== this.#record.told) {
-      this.#record.told = exhausted;
-      const value = { $typeName: "chatsdk.v1.QuotaChanged" as const, exhausted, renewsMs: BigInt(this.renewsMs) };
-      yield* step.event("", "", { case: "quotaChanged", value });
-    }
-    step.put(RateRecordSchema, Keys.rate, this.#record);
+  /** What must be stored before anything leaves; `undefined`: nothing was used. */
+  get used(): RateRecord | undefined {
+    return this.#changed ? this.#record : undefined;
   }
 
   #use() {

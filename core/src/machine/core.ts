@@ -22,13 +22,13 @@ import {
   subscribeAll,
   loadAccount,
 } from "./accounts.ts";
-import { Allowance } from "./allowance.ts";
 import { Conversation } from "./conversation.ts";
 import { askForAll, History } from "./history.ts";
 import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
 import { cancelMessage, notePublished, publishUnsent, quota, sendContent } from "./outgoing.ts";
 import { takeEnvelope } from "./receiving.ts";
 import { retirePrekeys } from "./prekeys.ts";
+import { loadAllowance, settleAllowance } from "./rate-limit.ts";
 import { Keys, lastPart } from "./records.ts";
 import { acceptRepair, markLost, noteRepairPublished, requestRepair } from "./repair.ts";
 import { acceptInvite } from "./setting-up.ts";
@@ -78,10 +78,10 @@ export class Core {
     const newStep = (): Step => new Step(this.#surroundings, Number(input.nowMs), new Entropy(crypto, input.entropy));
     const step = newStep();
     try {
-      step.allowance = yield* Allowance.load(step);
+      yield* loadAllowance(step);
       const reply = yield* this.#serve(step, input);
       yield* this.#history.release(step);
-      yield* step.allowance.settle(step);
+      yield* settleAllowance(step);
       yield* step.nextWake();
       return this.#release(step.outcome(reply, this.#nextGeneration));
     } catch (error) {
