@@ -3,7 +3,7 @@ import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { proto_message } from "@waku/proto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { RlnCredentials, RlnGroup } from "../src/rln/group.ts";
-import { RlnProver } from "../src/rln/prover.ts";
+import { type RlnCircuit, RlnProver } from "../src/rln/prover.ts";
 import type { ProofRequest } from "../src/transport/waku-transport.ts";
 import { circuitFiles } from "../test/rln-support/circuit.ts";
 import { credentials, group, rejection, statement, vectors } from "../test/rln-support/vectors.ts";
