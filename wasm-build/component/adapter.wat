@@ -26,7 +26,7 @@
   (global $at (mut i32) (i32.const 0))
   (global $end (mut i32) (i32.const 0))
 
-  (elem (i32.const 0) $answer $environ_sizes_get $realloc)
+  (elem (i32.const 0) $answer $no_strings $realloc)
   (start $reserve_area)
 
   ;; chatsdk_alloc promises no alignment; the area needs 4.
@@ -44,6 +44,11 @@
     ;; A defect, as is an unknown status. 64 MiB is the contract's limit.
     (if (i32.eqz (global.get $result_length)) (then (unreachable)))
     (if (i32.gt_u (global.get $result_length) (i32.const 67108864)) (then (unreachable)))
+    ;; Not every runtime looks.
+    (if (i64.gt_u
+          (i64.add (i64.extend_i32_u (global.get $result)) (i64.extend_i32_u (global.get $result_length)))
+          (i64.shl (i64.extend_i32_u (memory.size)) (i64.const 16)))
+      (then (unreachable)))
     (local.set $status (i32.load8_u (global.get $result)))
     (if (i32.gt_u (local.get $status) (i32.const 1)) (then (unreachable)))
     (i32.store8 (global.get $area) (local.get $status))
@@ -109,13 +114,16 @@
   ;; --- The core's import `host_call`
 
   (func $answer (type $host_call) (param $method i32) (param $request i32) (param $length i32) (result i64)
-    (local $block i32)
+    (local $block i32) (local $response_length i32)
     (call $host (local.get $method) (local.get $request) (local.get $length) (global.get $area))
     (if (i32.load8_u (global.get $area)) (then (return (call $encode_failure))))
-    ;; The byte that $realloc left before the response.
-    (local.set $block (i32.sub (i32.load offset=4 (global.get $area)) (i32.const 1)))
+    (local.set $response_length (i32.load offset=8 (global.get $area)))
+    (if (local.get $response_length)
+      ;; The byte that $realloc left before the response.
+      (then (local.set $block (i32.sub (i32.load offset=4 (global.get $area)) (i32.const 1))))
+      (else (local.set $block (call $must_alloc (i32.const 1)))))
     (i32.store8 (local.get $block) (i32.const 0))
-    (call $pack (local.get $block) (i32.add (i32.load offset=8 (global.get $area)) (i32.const 1))))
+    (call $pack (local.get $block) (i32.add (local.get $response_length) (i32.const 1))))
 
   ;; From the area to a block: status, code, message, retryable. The code fits one byte, since there are fewer than 128.
   (func $encode_failure (result i64)
@@ -158,21 +166,23 @@
   ;; --- Memory
 
   ;; cabi_realloc: the runtime places what the host gives with it. It leaves one byte free before the bytes, for a status: so an
-  ;; answer of the host is a result without being copied.
+  ;; answer of the host is a result without being copied. Nothing is allocated for no bytes: not every runtime asks then.
   (func $realloc (export "realloc") (param $old i32) (param $old_size i32) (param $align i32) (param $size i32) (result i32)
     (local $new i32)
     ;; The world has but bytes and text.
     (if (i32.ne (local.get $align) (i32.const 1)) (then (unreachable)))
-    (local.set $new (i32.add (call $must_alloc (i32.add (local.get $size) (i32.const 1))) (i32.const 1)))
-    (if (local.get $old)
+    (if (local.get $size)
       (then
+        (local.set $new (i32.add (call $must_alloc (i32.add (local.get $size) (i32.const 1))) (i32.const 1)))
         (memory.copy (local.get $new) (local.get $old)
-          (select (local.get $old_size) (local.get $size) (i32.lt_u (local.get $old_size) (local.get $size))))
-        (call $give_back (local.get $old) (local.get $old_size))))
+          (select (local.get $old_size) (local.get $size) (i32.lt_u (local.get $old_size) (local.get $size)))))
+      (else (local.set $new (i32.const 1))))
+    (call $give_back (local.get $old) (local.get $old_size))
     (local.get $new))
 
   ;; What $realloc has placed. Wiped: a request may hold keys.
   (func $give_back (param $pointer i32) (param $length i32)
+    (if (i32.eqz (local.get $length)) (then (return)))
     (memory.fill (local.get $pointer) (i32.const 0) (local.get $length))
     (call $free (i32.sub (local.get $pointer) (i32.const 1)) (i32.add (local.get $length) (i32.const 1))))
 
@@ -184,8 +194,8 @@
 
   ;; --- WASI
 
-  ;; No variables, of no bytes.
-  (func $environ_sizes_get (param $count i32) (param $bytes i32) (result i32)
+  ;; Neither arguments nor variables: none, of no bytes.
+  (func $no_strings (param $count i32) (param $bytes i32) (result i32)
     (i32.store (local.get $count) (i32.const 0))
     (i32.store (local.get $bytes) (i32.const 0))
     (i32.const 0)))

@@ -31,7 +31,9 @@ export async function makeComponent(core) {
 
 /** A component of the world in which nothing is done: what wasm-tools makes of the WIT alone. */
 async function emptyComponent() {
-  return componentNew(await componentEmbed({ witSource: text(WIT), world: "core", dummy: true, stringEncoding: "utf8" }));
+  return componentNew(
+    await componentEmbed({ witSource: text(WIT), world: "core", dummy: true, stringEncoding: "utf8" }),
+  );
 }
 
 /** What a component of the world declares before its first core module. */

@@ -26,7 +26,19 @@
   (func $call (param "method" u32) (param "request" (list u8)) (result (result (list u8) (error $failure)))
     (canon lift (core func $adapter "call")
       (memory $memory) (realloc (core func $adapter "realloc")) (post-return (core func $adapter "after-call")) string-encoding=utf8))
-  (instance $core-module
-    (export "failure" (type $failure))
-    (export "call" (func $call)))
+  ;; An exported instance must name its types as its own; only a component of its own can do that.
+  (alias export $chatsdk:abi/types@1.0.0 "error-code" (type $error-code))
+  (component $named
+    (alias outer 1 $error-code (type $codes))
+    (import "error-code" (type $error-code (eq $codes)))
+    (type $fields (record (field "code" $error-code) (field "message" string) (field "retryable" bool)))
+    (import "failure" (type $failure (eq $fields)))
+    (import "call" (func $call (param "method" u32) (param "request" (list u8)) (result (result (list u8) (error $failure)))))
+    (export $exported "failure" (type $failure))
+    (export "call" (func $call)
+      (func (param "method" u32) (param "request" (list u8)) (result (result (list u8) (error $exported))))))
+  (instance $core-module (instantiate $named
+    (with "error-code" (type $error-code))
+    (with "failure" (type $failure))
+    (with "call" (func $call))))
   (export "chatsdk:abi/core-module@1.0.0" (instance $core-module)))
