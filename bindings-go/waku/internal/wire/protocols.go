@@ -130,15 +130,18 @@ func AnswerCluster(stream network.Stream, ownCluster uint16, shards []uint32) {
 
 // ReceivePushes hands on the messages that a node pushes on one stream.
 func ReceivePushes(stream network.Stream, onPush func(pubsubTopic string, message *WakuMessage)) {
-	reader := pbio.NewDelimitedReader(stream, maximumSmallFrame)
+	finish(stream, readPushes(stream, onPush))
+}
+
+func readPushes(from io.Reader, onPush func(pubsubTopic string, message *WakuMessage)) error {
+	reader := pbio.NewDelimitedReader(from, maximumSmallFrame)
 	for {
 		push := &MessagePush{}
 		if err := reader.ReadMsg(push); err != nil {
 			if errors.Is(err, io.EOF) {
-				err = nil
+				return nil
 			}
-			finish(stream, err)
-			return
+			return err
 		}
 		if push.PubsubTopic != nil && push.Message != nil {
 			onPush(push.GetPubsubTopic(), push.GetMessage())
