@@ -83,13 +83,17 @@ describe.concurrent.each(languages.flatMap((writer) => PROTECTIONS.map((protecti
       const bob = actor("bob", writer, folder, { unprotected: true });
       const id = await written(first, bob);
       const texts = ["crème brûlée", "hello from the first"];
+      const before = bytesOf(first, folder);
+      for (const language of languages) {
+        const stranger = alice(language);
+        for (const storageKey of wrong)
+          await expect(stranger.start({ storageKey }), language).rejects.toEqual(failsWith("WRONG_KEY"));
+        await stranger.leave();
+      }
+      expect(bytesOf(first, folder)).toEqual(before);
+
       for (const language of [...languages.filter((other) => other !== writer), writer]) {
         const reader = alice(language);
-        const before = bytesOf(reader, folder);
-        for (const storageKey of wrong)
-          await expect(reader.start({ storageKey })).rejects.toEqual(failsWith("WRONG_KEY"));
-        expect(bytesOf(reader, folder)).toEqual(before);
-
         await reader.start();
         expect(await reader.call("conversations")).toMatchObject([{ id, session: "established", initiator: true }]);
         expect(await textsOf(reader, "messages", { conversationId: id })).toEqual(texts);
