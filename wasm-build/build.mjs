@@ -40,7 +40,10 @@ function installPackages() {
   const { devDependencies } = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
   const require = createRequire(import.meta.url);
   const isInstalled = Object.entries(devDependencies).every(([name, version]) => {
-    const folder = require.resolve.paths(name).map((path) => join(path, name)).find((path) => existsSync(path));
+    const folder = require.resolve
+      .paths(name)
+      .map((path) => join(path, name))
+      .find((path) => existsSync(path));
     return folder && JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).version === version;
   });
   if (!isInstalled) run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: here });

@@ -20,7 +20,8 @@ export function plugin({ force = false, check = false } = {}) {
   if (isCurrent && !force) return committed;
   const compiled = compile();
   const hash = sha256(compiled);
-  if (check && hash !== sha256(committed)) throw new Error(`plugin.wasm: committed ${sha256(committed)}, built ${hash}`);
+  if (check && hash !== sha256(committed))
+    throw new Error(`plugin.wasm: committed ${sha256(committed)}, built ${hash}`);
   if (check && lock.inputs !== inputs) throw new Error("plugin.lock.json: not of these sources; run build.mjs");
   writeFileSync(file, compiled);
   writeFileSync(lockFile, `${JSON.stringify({ inputs, sha256: hash }, undefined, 2)}\n`);
@@ -42,7 +43,10 @@ function compile() {
 function hashOfInputs() {
   const hash = createHash("sha256");
   for (const path of ["plugin", "toolchain"].flatMap(filesUnder))
-    hash.update(`${path}\0`).update(readFileSync(join(here, path))).update("\0");
+    hash
+      .update(`${path}\0`)
+      .update(readFileSync(join(here, path)))
+      .update("\0");
   return hash.digest("hex");
 }
 

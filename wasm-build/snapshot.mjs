@@ -4,6 +4,9 @@ import { Reader, readSections, SectionId, signed, sized, unsigned, vector, write
 
 const EXPORTS = new Set(["memory", "chatsdk_alloc", "chatsdk_free", "chatsdk_call"]);
 const PAGE = 65_536;
+/** 256 MiB: an instance runs out of memory at the same place in every engine. */
+const MAXIMUM_PAGES = 4096;
+const WITH_MAXIMUM = 1;
 /** A run of zeros that costs more to store than a new segment. */
 const GAP = 8;
 const I32_CONST = 0x41;
@@ -17,7 +20,8 @@ export async function snapshot(plugin, source) {
   const memory = await memoryAfterStart(await WebAssembly.compile(plugin), source);
   const segments = segmentsOf(memory);
   const replaced = {
-    [SectionId.MEMORY]: () => vector([Buffer.concat([Uint8Array.of(0), unsigned(memory.length / PAGE)])]),
+    [SectionId.MEMORY]: () =>
+      vector([Buffer.concat([Uint8Array.of(WITH_MAXIMUM), unsigned(memory.length / PAGE), unsigned(MAXIMUM_PAGES)])]),
     [SectionId.EXPORT]: (body) => vector(keptExports(body)),
     [SectionId.DATA_COUNT]: () => unsigned(segments.length),
     [SectionId.DATA]: () => vector(segments.map(encodeSegment)),
@@ -94,9 +98,6 @@ function answer(name, parameters, memory) {
     // The seed of QuickJS's Math.random, which the plugin takes away.
     const [, , time] = parameters;
     view.setBigUint64(time, 0n, true);
-  } else if (name === "environ_sizes_get") {
-    // Asked for when something fails, to see whether a backtrace is wanted: no variables.
-    for (const pointer of parameters) view.setUint32(pointer, 0, true);
   } else if (name === "fd_write") {
     const [, vectors, count, written] = parameters;
     let total = 0;

@@ -27,8 +27,7 @@ export function failureResult(error: ChatError): Uint8Array {
 }
 
 function translated(error: unknown): unknown {
-  if (error instanceof ChatError)
-    return new ContractError(error.code, error.message, { retryable: error.retryable });
+  if (error instanceof ChatError) return new ContractError(error.code, error.message, { retryable: error.retryable });
   if (!(error instanceof ContractError)) report(error);
   return error;
 }

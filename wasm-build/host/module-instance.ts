@@ -48,8 +48,12 @@ export class ModuleInstance {
     this.#exports = exports as unknown as Exports;
   }
 
+  get memory(): WebAssembly.Memory {
+    return this.#exports.memory;
+  }
+
   get memoryBytes(): number {
-    return this.#exports.memory.buffer.byteLength;
+    return this.memory.buffer.byteLength;
   }
 
   /**

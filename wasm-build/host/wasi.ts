@@ -7,10 +7,7 @@ const STDERR = 2;
 type WasiFunction = (...parameters: (number | bigint)[]) => number;
 export type WasiFunctions = Readonly<Record<string, WasiFunction>>;
 
-/**
- * WASI preview 1 for a module that needs none of it: no files, no arguments, no environment, no time, no randomness. Standard
- * error is heard, so that a panic can be read.
- */
+/** WASI preview 1 for a module that needs none of it. Standard error is heard, so that a panic can be read. */
 export function wasiImports(
   names: readonly string[],
   memory: () => WebAssembly.Memory,
@@ -25,19 +22,16 @@ export function wasiImports(
         return new Uint8Array(view.buffer, pointer, length);
       });
       onStderr(Buffer.concat(parts).toString());
-      view.setUint32(Number(written), parts.reduce((total, part) => total + part.length, 0), true);
+      view.setUint32(
+        Number(written),
+        parts.reduce((total, part) => total + part.length, 0),
+        true,
+      );
       return SUCCESS;
     },
     proc_exit: (status) => {
       throw new Error(`exit status ${status}`);
     },
-    environ_sizes_get: (count, size) => {
-      const view = new DataView(memory().buffer);
-      view.setUint32(Number(count), 0, true);
-      view.setUint32(Number(size), 0, true);
-      return SUCCESS;
-    },
-    environ_get: () => SUCCESS,
   };
   return Object.fromEntries(names.map((name) => [name, known[name] ?? (() => NOT_SUPPORTED)]));
 }

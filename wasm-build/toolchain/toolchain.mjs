@@ -1,10 +1,18 @@
 // What compiles Rust and C to wasm32-wasip1, from registries alone: rustc as installed, its standard library's sources from
 // Debian, a C compiler with the WASI C library and a libclang (for bindgen) from PyPI.
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { readdirSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const RUST = "1.95.0";
@@ -16,7 +24,8 @@ export function run(command, args, { cwd, env = {}, capture = false } = {}) {
   const stdio = ["ignore", capture ? "pipe" : 2, capture ? "pipe" : 2];
   const result = spawnSync(command, args, { cwd, stdio, encoding: "utf8", env: { ...process.env, ...env } });
   if (result.error) throw new Error(`${command}: ${result.error.message}`);
-  if (result.status !== 0) throw new Error(`${command} ${args.join(" ")}: exit status ${result.status}\n${result.stderr ?? ""}`);
+  if (result.status !== 0)
+    throw new Error(`${command} ${args.join(" ")}: exit status ${result.status}\n${result.stderr ?? ""}`);
   return capture ? `${result.stdout}${result.stderr}` : "";
 }
 
@@ -101,7 +110,9 @@ function standardLibrary(folder, zig) {
   copyFileSync(parts["crt1-reactor.o"], join(selfContained, "crt1-reactor.o"));
   copyFileSync(parts["crt1-reactor.o"], join(selfContained, "crt1-command.o"));
   copyFileSync(parts["libcompiler_rt.a"], join(selfContained, "libzigrt.a"));
-  const merge = ["create libc.a", `addlib ${parts["libc.a"]}`, `addlib ${parts["libzigc.a"]}`, "save", "end"].join("\n");
+  const merge = ["create libc.a", `addlib ${parts["libc.a"]}`, `addlib ${parts["libzigc.a"]}`, "save", "end"].join(
+    "\n",
+  );
   const { status } = spawnSync(zig.ar, ["-M"], { cwd: selfContained, input: `${merge}\n`, stdio: ["pipe", 2, 2] });
   if (status !== 0) throw new Error(`${zig.ar} -M: exit status ${status}`);
   writeFileSync(join(sysroot, "complete"), "");
@@ -111,14 +122,22 @@ function standardLibrary(folder, zig) {
 /** Lets zig build its C library by linking a program, and reads from the linker's command line where the parts lie. */
 function cLibrary(folder, zig) {
   const source = join(folder, "probe.c");
-  writeFileSync(source, "#include <math.h>\n#include <stdio.h>\nint probe(int x) { printf(\"%f\", pow(x, 1.5)); return x; }\n");
+  writeFileSync(
+    source,
+    '#include <math.h>\n#include <stdio.h>\nint probe(int x) { printf("%f", pow(x, 1.5)); return x; }\n',
+  );
   const options = ["-mexec-model=reactor", "-O2", "-g0", "-Wl,--export=probe", "--verbose"];
-  const output = run(zig.cc, [...options, source, "-o", join(folder, "probe.wasm")], { capture: true });
-  const words = output.split("\n").find((line) => line.startsWith("wasm-ld"))?.split(" ") ?? [];
+  const output = run(zig.cc, [...options, source, "-o", "probe.wasm"], { cwd: folder, capture: true });
+  const words =
+    output
+      .split("\n")
+      .find((line) => line.startsWith("wasm-ld"))
+      ?.split(" ") ?? [];
   const parts = {};
   for (const name of ["crt1-reactor.o", "libc.a", "libzigc.a", "libcompiler_rt.a"]) {
-    parts[name] = words.find((word) => word.endsWith(`/${name}`));
-    if (!parts[name]) throw new Error(`zig links no ${name}`);
+    const part = words.find((word) => word.endsWith(`/${name}`));
+    if (!part) throw new Error(`zig links no ${name}`);
+    parts[name] = resolve(folder, part);
   }
   return parts;
 }

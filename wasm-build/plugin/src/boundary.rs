@@ -12,6 +12,8 @@ const NOWHERE: *mut u8 = std::ptr::dangling_mut();
 #[unsafe(no_mangle)]
 pub extern "C" fn chatsdk_alloc(length: usize) -> *mut u8 {
     match layout(length) {
+        // The allocator traps at the largest sizes, for which there is no use.
+        Some(_) if length > MAXIMUM_LENGTH => std::ptr::null_mut(),
         // SAFETY: the layout's size is not zero.
         Some(layout) if length > 0 => unsafe { alloc(layout) },
         Some(_) => NOWHERE,

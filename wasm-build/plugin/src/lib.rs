@@ -11,5 +11,6 @@ mod interpreter;
 mod protobuf;
 mod runtime;
 mod snapshot;
+mod surroundings;
 
 javy_plugin_api::import_namespace!("chatsdk");

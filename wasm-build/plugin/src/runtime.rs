@@ -6,7 +6,7 @@ use javy_plugin_api::{
     },
 };
 
-use crate::{crypto, forbidden, guest, host, protobuf};
+use crate::{crypto, forbidden, guest, host, protobuf, surroundings::Stderr};
 
 /// What the interpreter allocates before it looks for cycles. Its default is never.
 const GC_THRESHOLD: usize = 8 * 1024 * 1024;
@@ -21,7 +21,8 @@ pub fn config() -> Config {
         .date(false)
         .bytecode_stripping(BytecodeStripping::SourceAndDebug)
         .text_encoding(true)
-        .redirect_stdout_to_stderr(true)
+        .log_stream(Box::new(Stderr))
+        .err_stream(Box::new(Stderr))
         .gc_threshold(GC_THRESHOLD)
         .memory_limit(MEMORY_LIMIT)
         .max_stack_size(STACK_LIMIT);

@@ -39,7 +39,7 @@ pub fn message(schema: &Schema, message: usize, value: &Value<'_>, output: &mut 
 fn is_zero(kind: Kind, value: &Value<'_>) -> Result<bool> {
     Ok(match kind {
         Kind::Bool => value.as_bool() == Some(false),
-        Kind::Uint32 | Kind::Enum => value.as_int() == Some(0),
+        Kind::Uint32 | Kind::Enum => value.as_number() == Some(0.0),
         Kind::Uint64 => big_integer_of(value)? == 0,
         Kind::String => with_text(value, <[u8]>::is_empty)?,
         Kind::Bytes => bytes_of(value)?.is_empty(),
@@ -69,8 +69,9 @@ fn repeated(schema: &Schema, field: &Field, list: &Value<'_>, output: &mut Vec<u
 fn bare(schema: &Schema, kind: Kind, value: &Value<'_>, output: &mut Vec<u8>) -> Result<()> {
     match kind {
         Kind::Bool => output.push(value.as_bool().ok_or_else(|| unfit(value))?.into()),
-        Kind::Uint32 => encode_varint(unsigned(value)?.into(), output),
-        Kind::Enum => encode_varint(value.as_int().ok_or_else(|| unfit(value))? as u64, output),
+        Kind::Uint32 => encode_varint(integer(value, 0.0, u32::MAX.into())? as u64, output),
+        // Negative numbers take ten bytes.
+        Kind::Enum => encode_varint(integer(value, i32::MIN.into(), i32::MAX.into())? as i64 as u64, output),
         Kind::Uint64 => encode_varint(big_integer_of(value)?, output),
         Kind::String if !value.is_string() => return Err(unfit(value)),
         Kind::String => with_text(value, |text| write_text(text, output))?,
@@ -85,12 +86,11 @@ fn bare(schema: &Schema, kind: Kind, value: &Value<'_>, output: &mut Vec<u8>) ->
     Ok(())
 }
 
-fn unsigned(value: &Value<'_>) -> Result<u32> {
-    let number = value.as_number().ok_or_else(|| unfit(value))?;
-    if number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number) {
-        return Ok(number as u32);
-    }
-    Err(unfit(value))
+fn integer(value: &Value<'_>, least: f64, most: f64) -> Result<f64> {
+    value
+        .as_number()
+        .filter(|number| number.fract() == 0.0 && (least..=most).contains(number))
+        .ok_or_else(|| unfit(value))
 }
 
 /// Halves of surrogate pairs become U+FFFD, as everywhere on the Web.
@@ -132,9 +132,8 @@ fn unknown(schema: &Schema, message: &Value<'_>, output: &mut Vec<u8>) -> Result
     }
     for index in 0..length(&fields)? {
         let field = element(&fields, index)?;
-        let number = unsigned(&property(&field, names.number)?)?;
-        let wire_type = unsigned(&property(&field, names.wire_type)?)?;
-        encode_varint((number << 3 | wire_type).into(), output);
+        let part = |name| integer(&property(&field, name)?, 0.0, u32::MAX.into()).map(|number| number as u32);
+        encode_varint((part(names.number)? << 3 | part(names.wire_type)?).into(), output);
         output.extend_from_slice(bytes_of(&property(&field, names.data)?)?);
     }
     Ok(())

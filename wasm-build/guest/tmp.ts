@@ -1,1 +1,0 @@
-import {Core} from "@chatsdk/core"; (globalThis as any).x=Core;(globalThis as any).__chatsdk.register(()=>0,{tooLarge:new Uint8Array(1),busy:new Uint8Array(1),exhausted:new Uint8Array(1)});
