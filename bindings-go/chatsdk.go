@@ -29,7 +29,7 @@
 // # Rate limits
 //
 // A network with Rate Limiting Nullifiers (RLN) takes messages with a proof of membership alone. The core can keep to such a limit
-// (Protocol.RateLimit, [Client.Quota]), but this module makes no proofs: the prover is a Rust library behind cgo. A transport that adds them to
-// what it publishes (the slot is in abi.Publish) makes a client fit for such a network; it then costs a C compiler, some 10 MB, and a tenth of a
-// second for each message.
+// (Protocol.RateLimit, [Client.Quota]), but this module makes no proofs: the prover (waku-node/rln in the repository) is a Rust library behind cgo.
+// A transport that adds proofs to what it publishes (abi.Publish says for which slot) makes a client fit for such a network; it then takes a C
+// compiler, and some 160 ms of computing for each message.
 package chatsdk
