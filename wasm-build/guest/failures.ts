@@ -1,10 +1,9 @@
 import { DoneSchema } from "@chatsdk/abi/api_pb";
 import type { CoreModule } from "@chatsdk/abi/core-module";
-import { ChatError as ContractError } from "@chatsdk/abi/errors";
 import { serveMethod } from "@chatsdk/abi/results";
 import { ChatError } from "@chatsdk/core";
 
-/** The methods, whose errors the generated dispatcher then tells of. A defect is reported on standard error. */
+/** The methods, whose errors the generated dispatcher then tells of. A defect is reported on standard error, too. */
 export function reporting(served: CoreModule): CoreModule {
   const wrapped = Object.entries(served).map(([name, method]: [string, (request: never) => unknown]) => [
     name,
@@ -12,7 +11,8 @@ export function reporting(served: CoreModule): CoreModule {
       try {
         return method(request);
       } catch (error) {
-        throw translated(error);
+        if (!(error instanceof ChatError)) report(error);
+        throw error;
       }
     },
   ]);
@@ -22,14 +22,8 @@ export function reporting(served: CoreModule): CoreModule {
 /** The result of a call that ends with an error. */
 export function failureResult(error: ChatError): Uint8Array {
   return serveMethod([DoneSchema, DoneSchema], new Uint8Array(), () => {
-    throw translated(error);
+    throw error;
   });
-}
-
-function translated(error: unknown): unknown {
-  if (error instanceof ChatError) return new ContractError(error.code, error.message, { retryable: error.retryable });
-  if (!(error instanceof ContractError)) report(error);
-  return error;
 }
 
 /** An exception's text may hold what the application wrote, or a key: only its kind and its place are written. */
