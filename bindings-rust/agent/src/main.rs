@@ -3,15 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod agent;
-mod content;
-mod failure;
+mod moves;
 mod output;
-mod parameters;
-mod shapes;
 mod store;
 
 use std::process::ExitCode;
 
+use chatsdk_json::{Failure, Parameters};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -19,7 +17,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::agent::Agent;
 use crate::output::Output;
-use crate::parameters::Parameters;
 
 /// A line of standard input.
 #[derive(Deserialize)]
@@ -61,7 +58,7 @@ async fn run() -> std::io::Result<ExitCode> {
         let Request { id, method, params } = serde_json::from_str(&line).map_err(std::io::Error::other)?;
         match agent.serve(&method, &params).await {
             Ok(result) => output.write(&json!({ "id": id, "result": result }))?,
-            Err(failure) => output.write(&json!({ "id": id, "error": Value::from(failure) }))?,
+            Err(failure) => output.write(&json!({ "id": id, "error": error_of(failure) }))?,
         }
     }
     match agent.end().await {
@@ -70,5 +67,15 @@ async fn run() -> std::io::Result<ExitCode> {
             eprintln!("agent: {error}");
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// What is wrong with the request itself is a defect of the agent or the test.
+fn error_of(failure: Failure) -> Value {
+    match failure {
+        Failure::Sdk(error) => json!({
+            "code": error.code().as_str_name(), "message": error.message(), "retryable": error.is_retryable(),
+        }),
+        Failure::Request(message) => json!({ "code": "AGENT", "message": message, "retryable": false }),
     }
 }

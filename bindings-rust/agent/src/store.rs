@@ -2,11 +2,9 @@
 
 use chatsdk::abi::{ChangeBatch, Done, Storage};
 use chatsdk::{SqliteOptions, SqliteStorage};
+use chatsdk_json::{Failure, Outcome, Parameters};
 use prost::Message;
 use serde_json::Value;
-
-use crate::failure::{Failure, Outcome};
-use crate::parameters::Parameters;
 
 /// At most one store, beside a client or without one.
 #[derive(Default)]
@@ -18,7 +16,7 @@ pub struct Store {
 impl Store {
     pub fn open(&mut self, params: &Parameters) -> Outcome {
         if self.storage.is_some() && !self.closed {
-            return Err(Failure::agent("storeOpen: a store is open"));
+            return Err(Failure::request("storeOpen: a store is open"));
         }
         let options = SqliteOptions { create: true, ..SqliteOptions::default() };
         self.storage = Some(SqliteStorage::open(params.text("path")?, options)?);
@@ -27,7 +25,7 @@ impl Store {
     }
 
     pub fn call(&mut self, params: &Parameters) -> Outcome {
-        let storage = self.storage.as_ref().ok_or_else(|| Failure::agent("store: no store was opened"))?;
+        let storage = self.storage.as_ref().ok_or_else(|| Failure::request("store: no store was opened"))?;
         let storage: &dyn Storage = storage;
         let request = params.bytes("request")?;
         let response = match params.text("method")? {
@@ -45,7 +43,7 @@ impl Store {
                 self.closed = true;
                 serve(&request, |_: Done| storage.close().map(done))
             }
-            method => Err(Failure::agent(format!("store: no method {method}"))),
+            method => Err(Failure::request(format!("store: no method {method}"))),
         }?;
         Ok(hex::encode(response).into())
     }
@@ -59,7 +57,7 @@ fn serve<Request: Message + Default, Response: Message>(
     request: &[u8],
     call: impl FnOnce(Request) -> chatsdk::Result<Response>,
 ) -> Outcome<Vec<u8>> {
-    let request = Request::decode(request).map_err(|error| Failure::agent(format!("request: {error}")))?;
+    let request = Request::decode(request).map_err(|error| Failure::request(format!("request: {error}")))?;
     Ok(call(request)?.encode_to_vec())
 }
 

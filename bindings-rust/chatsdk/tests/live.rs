@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chatsdk::abi::{Config, Publish, QueryHistory, Subscribe, Transport as _, TransportEvent, transport_event};
 use chatsdk::{Client, DeliveryStatus, ErrorCode, InviteOptions, Page, StorageKey, WakuOptions, WakuTransport};
-use common::service_node::ServiceNode;
+use chatsdk_test_support::ServiceNode;
 use common::{PATIENCE, Person, Stage};
 use futures::StreamExt as _;
 

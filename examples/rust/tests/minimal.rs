@@ -1,8 +1,6 @@
 //! The minimal example: how short it is, and that it chats.
 
-mod program;
-
-use program::{Program, ServiceNode};
+use chatsdk_test_support::{Program, ServiceNode};
 
 /// Why a source is not minimal; `None` if it is.
 fn too_long(source: &str) -> Option<String> {

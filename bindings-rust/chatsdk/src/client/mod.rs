@@ -8,6 +8,8 @@ mod model;
 mod open;
 mod options;
 mod search;
+#[cfg(test)]
+mod trap_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -173,6 +173,16 @@ impl Core {
         Ok(())
     }
 
+    /// Has the module trap, as a defect would.
+    #[cfg(test)]
+    pub(crate) fn trap(&mut self) {
+        if let Some(instance) = &mut self.instance {
+            instance.trap();
+        }
+        assert!(self.call(|core| core.describe(&DescribeRequest {})).is_err());
+        assert!(self.is_broken());
+    }
+
     fn commit_failed(&mut self) {
         if self.instance.is_some()
             && let Err(error) = self.call(|core| core.commit_failed(&CommitFailedRequest {}))

@@ -104,6 +104,15 @@ impl Instance {
         self.broken
     }
 
+    /// Has the module trap: a request pointer outside its memory.
+    #[cfg(test)]
+    pub(crate) fn trap(&mut self) {
+        self.store.data_mut().deadline = Some(Instant::now() + self.limits.call_time);
+        let trapped = self.call.call(&mut self.store, (5, u32::MAX - 16, 16));
+        assert!(trapped.is_err(), "the module reads outside its memory");
+        self.broken = true;
+    }
+
     /// Request in, result out. Any error means that the instance cannot be trusted any more.
     fn exchange(&mut self, method: u32, request: &[u8]) -> wasmtime::Result<Vec<u8>> {
         let length = u32::try_from(request.len())?;

@@ -7,6 +7,8 @@ mod instance;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trace_tests;
 
 pub(crate) use compiled::CompiledModule;
 pub(crate) use instance::{Instance, Limits, Reads};

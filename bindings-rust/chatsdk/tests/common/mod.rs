@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub mod network;
-pub mod service_node;
 
 use std::time::Duration;
 

@@ -1,35 +1,13 @@
 //! Contents, there and back.
 
-use chatsdk::{AttachmentReference, Content, ContentType, Message, Reaction, ReadReceipt, Reply, Text};
-use serde::{Deserialize, Serialize};
+use chatsdk::{AttachmentReference, Content, Message, Reaction, ReadReceipt, Reply, Text};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Outcome};
 use crate::parameters::Parameters;
 
-/// A content type of the tests' own.
-#[derive(Serialize, Deserialize)]
-pub struct Move {
-    from: String,
-    to: String,
-}
-
-impl ContentType for Move {
-    const DOMAIN: u32 = 1_667_786_099;
-    const TAG: u32 = 1;
-    const VERSION: u32 = 1;
-
-    fn encode(&self) -> Vec<u8> {
-        json!({ "from": self.from, "to": self.to }).to_string().into_bytes()
-    }
-
-    fn decode(payload: &[u8], _version: u32) -> Option<Self> {
-        serde_json::from_slice(payload).ok()
-    }
-}
-
 /// What is to be sent.
-pub fn to_send(params: &Parameters) -> Outcome<Content> {
+pub(crate) fn to_send(params: &Parameters) -> Outcome<Content> {
     let content = params.object("content")?;
     if let Some(text) = content.optional_text("text")? {
         return Ok(text.into());
@@ -50,12 +28,8 @@ pub fn to_send(params: &Parameters) -> Outcome<Content> {
     if content.get("attachment").is_some() {
         return Ok(attachment(&content.object("attachment")?)?.into());
     }
-    if content.get("move").is_some() {
-        let moved = content.object("move")?;
-        return Ok(Move { from: moved.text("from")?.into(), to: moved.text("to")?.into() }.into());
-    }
     let number =
-        |name: &str| content.small_number(name)?.ok_or_else(|| Failure::agent(format!("content.{name}: missing")));
+        |name: &str| content.small_number(name)?.ok_or_else(|| Failure::request(format!("content.{name}: missing")));
     Ok(Content {
         domain: number("domain")?,
         tag: number("tag")?,
@@ -76,8 +50,8 @@ fn attachment(fields: &Parameters) -> Outcome<AttachmentReference> {
     })
 }
 
-/// The content as the types of this program read it.
-pub fn read(message: &Message) -> Option<Value> {
+/// The content of a basic type.
+pub(crate) fn read(message: &Message) -> Option<Value> {
     if let Some(Text { text }) = message.read() {
         return Some(json!({ "text": text }));
     }
@@ -97,5 +71,5 @@ pub fn read(message: &Message) -> Option<Value> {
             "name": file.name,
         } }));
     }
-    message.read::<Move>().map(|Move { from, to }| json!({ "move": { "from": from, "to": to } }))
+    None
 }

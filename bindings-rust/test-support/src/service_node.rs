@@ -3,10 +3,12 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
-/// Ends with the test.
+/// Ends when it is dropped.
 pub struct ServiceNode {
     process: Child,
+    /// Multiaddr over TCP.
     pub tcp: String,
+    /// Multiaddr over websockets.
     pub websocket: String,
 }
 
@@ -16,6 +18,7 @@ impl ServiceNode {
         Self::start_with(&[])
     }
 
+    /// The same with flags of the node.
     pub fn start_with(arguments: &[&str]) -> Option<Self> {
         let Some(binary) = std::env::var_os("WAKU_NODE_BIN") else {
             eprintln!("skipped: set WAKU_NODE_BIN to the service node's binary (see waku-node/README.md)");
@@ -35,10 +38,12 @@ impl ServiceNode {
         Some(Self { process, tcp: address("tcp"), websocket: address("websocket") })
     }
 
+    /// It stands still, as if its machine slept.
     pub fn pause(&self) {
         self.signal("STOP");
     }
 
+    /// It goes on.
     pub fn resume(&self) {
         self.signal("CONT");
     }

@@ -7,13 +7,14 @@ use chatsdk::{
 };
 use serde_json::{Value, json};
 
+use crate::OwnTypes;
 use crate::content;
 
 fn time(at: SystemTime) -> Value {
     at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis().to_string().into()
 }
 
-pub fn account(account: &Account) -> Value {
+pub(crate) fn account(account: &Account) -> Value {
     json!({
         "id": account.id,
         "identityKey": hex::encode(&account.identity_key),
@@ -22,7 +23,7 @@ pub fn account(account: &Account) -> Value {
     })
 }
 
-pub fn invite(invite: &Invite) -> Value {
+pub(crate) fn invite(invite: &Invite) -> Value {
     json!({
         "id": invite.id,
         "accountId": invite.account_id,
@@ -33,7 +34,7 @@ pub fn invite(invite: &Invite) -> Value {
     })
 }
 
-pub fn invite_details(details: &InviteDetails) -> Value {
+pub(crate) fn invite_details(details: &InviteDetails) -> Value {
     json!({
         "identityKey": hex::encode(&details.identity_key),
         "expiresAt": time(details.expires_at),
@@ -55,7 +56,7 @@ fn session(state: SessionState) -> &'static str {
     }
 }
 
-pub fn conversation(conversation: &Conversation) -> Value {
+pub(crate) fn conversation(conversation: &Conversation) -> Value {
     json!({
         "id": conversation.id,
         "accountId": conversation.account_id,
@@ -87,7 +88,7 @@ fn reason(reason: FailureReason) -> &'static str {
     }
 }
 
-pub fn message(message: &Message) -> Value {
+pub(crate) fn message(message: &Message, own: OwnTypes) -> Value {
     without_absent(json!({
         "id": message.id,
         "conversationId": message.conversation_id,
@@ -104,11 +105,11 @@ pub fn message(message: &Message) -> Value {
         "refersTo": message.refers_to,
         "status": message.status.map(status),
         "failureReason": message.failure_reason.map(reason),
-        "content": content::read(message),
+        "content": content::read(message).or_else(|| own(message)),
     }))
 }
 
-pub fn quota(quota: &Quota) -> Value {
+pub(crate) fn quota(quota: &Quota) -> Value {
     json!({
         "limit": quota.limit,
         "remaining": quota.remaining,
@@ -117,8 +118,8 @@ pub fn quota(quota: &Quota) -> Value {
     })
 }
 
-/// `None`: of a kind this agent does not know.
-pub fn event(event: &Event) -> Option<Value> {
+/// An event; `None`: of a kind this crate does not know.
+pub fn event(event: &Event, own: OwnTypes) -> Option<Value> {
     let (kind, fields) = match event {
         Event::ConversationStarted { account_id, conversation, invite_id, .. } => (
             "conversationStarted",
@@ -128,7 +129,7 @@ pub fn event(event: &Event) -> Option<Value> {
         ),
         Event::MessageReceived { account_id, message, recovered, .. } => (
             "messageReceived",
-            json!({ "accountId": account_id, "message": self::message(message), "recovered": recovered }),
+            json!({ "accountId": account_id, "message": self::message(message, own), "recovered": recovered }),
         ),
         Event::MessageStatusChanged { account_id, conversation_id, message_id, status, failure_reason, .. } => (
             "messageStatusChanged",

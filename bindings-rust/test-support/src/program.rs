@@ -1,6 +1,6 @@
-//! A process under test, whose output is awaited piece by piece, and the service node it talks through.
+//! A process whose output is awaited piece by piece.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use regex::Regex;
 /// An acknowledgement may take a minute.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// A process under test.
 pub struct Program {
     process: Child,
     input: Option<ChildStdin>,
@@ -19,6 +20,7 @@ pub struct Program {
 }
 
 impl Program {
+    /// Starts it with a pipe to its standard input.
     pub fn start(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut process = Command::new(program)
             .args(arguments)
@@ -45,6 +47,7 @@ impl Program {
         Self { process, input, output, unread: String::new() }
     }
 
+    /// Types a line.
     pub fn write_line(&mut self, line: &str) {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
     }
@@ -80,38 +83,5 @@ impl Drop for Program {
         // It has ended, if this fails.
         drop(self.process.kill());
         drop(self.process.wait());
-    }
-}
-
-/// The real Waku service node (waku-node/ in the repository), where its binary is named.
-pub struct ServiceNode {
-    process: Child,
-    pub websocket: String,
-}
-
-impl ServiceNode {
-    /// `None`, with a word about it, where `WAKU_NODE_BIN` names no binary.
-    pub fn start() -> Option<Self> {
-        let Some(binary) = std::env::var_os("WAKU_NODE_BIN") else {
-            eprintln!("skipped: set WAKU_NODE_BIN to the service node's binary (see waku-node/README.md)");
-            return None;
-        };
-        let mut process = Command::new(&binary)
-            .args(["--exit-on-stdin-close", "--log-level", "error"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
-        Some(Self { process, websocket: ready["websocket"].as_str().unwrap().to_owned() })
-    }
-}
-
-impl Drop for ServiceNode {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
     }
 }

@@ -1,0 +1,211 @@
+//! A client, behind a pointer.
+
+use std::ffi::c_char;
+use std::ptr;
+use std::time::Duration;
+
+use chatsdk_json::{Parameters, call, no_own_types, options, shapes};
+use futures::StreamExt as _;
+use sdk::{Client, Error, ErrorCode, Events, Result};
+use tokio::runtime::Runtime;
+use tokio::sync::Mutex;
+
+use crate::error::{ChatSdkError, finish, of_failure};
+use crate::guard::without_panic;
+use crate::text::{give, read};
+
+/// A chat client. Any thread may use it, several at a time.
+pub struct ChatSdkClient {
+    runtime: Runtime,
+    client: Client,
+    /// One caller at a time waits for an event.
+    events: Mutex<Events>,
+}
+
+/// Opens a client. `options` is JSON:
+///
+/// `{"path": "alice.db", "storageKey": {"passphrase": "..."}, "peers": ["/ip4/127.0.0.1/tcp/60000"]}`
+///
+/// `path`: the database file, made if there is none. `storageKey`: `{"passphrase": text}`, `{"rawKey": 64 hexadecimal digits}` or
+/// `{"unprotected": true}`. `peers`: multiaddrs of service nodes, over TCP or websockets. Optional: `clusterId` (42), `shardCount`
+/// (8), `transport` ("light" or "relay"), `acceptRollback` (false), `protocol`.
+///
+/// Returns 0, and the client in `client`; or the code of the error, and the error in `error`.
+///
+/// # Safety
+/// `options` is a string that ends in NUL. `client` points to where a pointer may be written, `error` too, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatsdk_open(
+    options: *const c_char,
+    client: *mut *mut ChatSdkClient,
+    error: *mut *mut ChatSdkError,
+) -> i32 {
+    let opened = without_panic(|| {
+        if client.is_null() {
+            return Err(Error::new(ErrorCode::InvalidArgument, "client: is NULL; give a place for the pointer"));
+        }
+        // SAFETY: not NULL, and the caller promises that it may be written.
+        unsafe { client.write(ptr::null_mut()) };
+        // SAFETY: the caller promises a string.
+        let opened = open(unsafe { read("options", options)? })?;
+        // SAFETY: as above.
+        unsafe { client.write(Box::into_raw(Box::new(opened))) };
+        Ok(())
+    });
+    // SAFETY: the caller promises that it is NULL or may be written.
+    unsafe { finish(opened, error) }
+}
+
+fn open(json: &str) -> Result<ChatSdkClient> {
+    let options = options(&parameters("options", json)?).map_err(of_failure)?;
+    let runtime = Runtime::new().map_err(|error| {
+        Error::new(ErrorCode::Internal, "no thread can be started; free resources").caused_by(error)
+    })?;
+    let client = runtime.block_on(Client::open(options))?;
+    let events = Mutex::new(client.events());
+    Ok(ChatSdkClient { runtime, client, events })
+}
+
+/// Calls a method of the client, such as "send" with `{"conversationId": "...", "content": {"text": "Hello"}}`. Methods, parameters and
+/// results are those of conformance/agent/PROTOCOL.md; `params` may be NULL where a method needs none.
+///
+/// Returns 0, and the result as JSON in `result`, to be freed with `chatsdk_string_free`; or the code of the error, and the error in
+/// `error`. Blocks until what the method changes is durable.
+///
+/// # Safety
+/// `client` is open and not freed. `method` and `params` are strings that end in NUL; `params` may be NULL. `result` and `error` point
+/// to where pointers may be written, or are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatsdk_call(
+    client: *const ChatSdkClient,
+    method: *const c_char,
+    params: *const c_char,
+    result: *mut *mut c_char,
+    error: *mut *mut ChatSdkError,
+) -> i32 {
+    let called = without_panic(|| {
+        // SAFETY: the caller promises that it may be written, or is NULL.
+        unsafe { put(result, ptr::null_mut()) };
+        // SAFETY: the caller promises a client that was not freed.
+        let client = unsafe { open_client(client)? };
+        // SAFETY: the caller promises a string.
+        let method = unsafe { read("method", method)? };
+        let params = if params.is_null() {
+            Parameters::default()
+        } else {
+            // SAFETY: the caller promises a string.
+            parameters("params", unsafe { read("params", params)? })?
+        };
+        let answer =
+            client.runtime.block_on(call(&client.client, method, &params, no_own_types)).map_err(of_failure)?;
+        // SAFETY: as above.
+        unsafe { put(result, give(&answer.to_string())) };
+        Ok(())
+    });
+    // SAFETY: the caller promises that it is NULL or may be written.
+    unsafe { finish(called, error) }
+}
+
+/// Waits for the next event, at most `timeout_ms` milliseconds. Events, as JSON, are those of conformance/agent/PROTOCOL.md. An event is
+/// stored until the next one is asked for: one that was not dealt with comes again after a restart.
+///
+/// Returns 0, and the event in `event`, to be freed with `chatsdk_string_free`, or NULL if none came in time; or the code of the error,
+/// which is that of CLOSED once the client is closed.
+///
+/// # Safety
+/// `client` is open and not freed. `event` points to where a pointer may be written, `error` too, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatsdk_next_event(
+    client: *const ChatSdkClient,
+    timeout_ms: u32,
+    event: *mut *mut c_char,
+    error: *mut *mut ChatSdkError,
+) -> i32 {
+    let waited = without_panic(|| {
+        if event.is_null() {
+            return Err(Error::new(ErrorCode::InvalidArgument, "event: is NULL; give a place for the pointer"));
+        }
+        // SAFETY: not NULL, and the caller promises that it may be written.
+        unsafe { event.write(ptr::null_mut()) };
+        // SAFETY: the caller promises a client that was not freed.
+        let client = unsafe { open_client(client)? };
+        let limit = Duration::from_millis(timeout_ms.into());
+        let next = client.runtime.block_on(async { tokio::time::timeout(limit, next_event(client)).await });
+        if let Ok(json) = next {
+            // SAFETY: as above.
+            unsafe { event.write(give(&json?)) };
+        }
+        Ok(())
+    });
+    // SAFETY: the caller promises that it is NULL or may be written.
+    unsafe { finish(waited, error) }
+}
+
+async fn next_event(client: &ChatSdkClient) -> Result<String> {
+    let mut events = client.events.lock().await;
+    while let Some(event) = events.next().await {
+        if let Some(json) = shapes::event(&event, no_own_types) {
+            return Ok(json.to_string());
+        }
+    }
+    Err(Error::new(ErrorCode::Closed, "the client is closed; open a new one"))
+}
+
+/// Finishes what is under way (at most three seconds for messages on their way to a node), disconnects and closes the database. Other
+/// calls then fail with CLOSED. A second call does nothing. The client must still be freed.
+///
+/// # Safety
+/// `client` is not freed. `error` points to where a pointer may be written, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatsdk_close(client: *const ChatSdkClient, error: *mut *mut ChatSdkError) -> i32 {
+    let closed = without_panic(|| {
+        // SAFETY: the caller promises a client that was not freed.
+        let client = unsafe { open_client(client)? };
+        client.runtime.block_on(client.client.close())
+    });
+    // SAFETY: the caller promises that it is NULL or may be written.
+    unsafe { finish(closed, error) }
+}
+
+/// Frees a client; one that is not closed is closed. NULL is allowed.
+///
+/// # Safety
+/// `client` is NULL, or came from `chatsdk_open`, was not freed before, and no other thread uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatsdk_free(client: *mut ChatSdkClient) {
+    if client.is_null() {
+        return;
+    }
+    // SAFETY: `chatsdk_open` made it by `into_raw`, and the caller promises that nobody else has it.
+    let client = unsafe { Box::from_raw(client) };
+    // A failure to close cannot be told here: `chatsdk_close` tells it.
+    drop(without_panic(|| client.runtime.block_on(client.client.close())));
+    drop(without_panic(|| {
+        drop(client);
+        Ok(())
+    }));
+}
+
+/// # Safety
+/// `client` is NULL, or a client that lives as long as the result is used.
+unsafe fn open_client<'a>(client: *const ChatSdkClient) -> Result<&'a ChatSdkClient> {
+    // SAFETY: what the caller promises.
+    unsafe { client.as_ref() }.ok_or_else(|| Error::new(ErrorCode::InvalidArgument, "client: is NULL; open one"))
+}
+
+/// # Safety
+/// `target` is NULL or may be written.
+unsafe fn put(target: *mut *mut c_char, text: *mut c_char) {
+    if target.is_null() {
+        // SAFETY: NULL or just made, and nobody else has it.
+        unsafe { crate::text::chatsdk_string_free(text) };
+    } else {
+        // SAFETY: not NULL, and the caller promises that it may be written.
+        unsafe { target.write(text) };
+    }
+}
+
+fn parameters(name: &str, json: &str) -> Result<Parameters> {
+    serde_json::from_str(json)
+        .map_err(|error| Error::new(ErrorCode::InvalidArgument, format!("{name}: no JSON object: {error}")))
+}

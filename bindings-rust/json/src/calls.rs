@@ -1,0 +1,97 @@
+//! The methods of the client.
+
+use std::time::Duration;
+
+use chatsdk::{Client, InviteOptions, Message, Page, Position};
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Outcome};
+use crate::options::storage_key;
+use crate::parameters::Parameters;
+use crate::{OwnTypes, content, shapes};
+
+/// Calls a method of the client by its name. `own` reads contents of the application's types.
+pub async fn call(client: &Client, method: &str, params: &Parameters, own: OwnTypes) -> Outcome {
+    let message = |message: &Message| shapes::message(message, own);
+    let conversation_id = || params.text("conversationId");
+    let account_id = || params.text("accountId");
+    Ok(match method {
+        "defaultAccount" => shapes::account(&client.default_account().await?),
+        "createAccount" => shapes::account(&client.create_account().await?),
+        "accounts" => client.accounts().await?.iter().map(shapes::account).collect(),
+        "deleteAccount" => client.delete_account(account_id()?).await?.into(),
+        "createInvite" => {
+            let options = InviteOptions {
+                valid_for: params.number("validForMs")?.map(Duration::from_millis),
+                reusable: params.flag("reusable")?.unwrap_or(false),
+            };
+            shapes::invite(&client.create_invite(account_id()?, options).await?)
+        }
+        "invites" => client.invites(account_id()?).await?.iter().map(shapes::invite).collect(),
+        "revokeInvite" => client.revoke_invite(params.text("inviteId")?).await?.into(),
+        "inspectInvite" => shapes::invite_details(&client.inspect_invite(params.text("link")?).await?),
+        "acceptInvite" => {
+            let first = content::to_send(params)?;
+            shapes::conversation(&client.accept_invite(account_id()?, params.text("link")?, first).await?)
+        }
+        "conversations" => {
+            let found = match params.optional_text("accountId")? {
+                Some(account_id) => client.conversations_of(account_id).await?,
+                None => client.conversations().await?,
+            };
+            found.iter().map(shapes::conversation).collect()
+        }
+        "conversation" => shapes::conversation(&client.conversation(conversation_id()?).await?),
+        "deleteConversation" => client.delete_conversation(conversation_id()?).await?.into(),
+        "safetyNumber" => client.safety_number(conversation_id()?).await?.into(),
+        "setVerified" => {
+            let verified = params.flag("verified")?.ok_or_else(|| Failure::request("verified: missing"))?;
+            client.set_verified(conversation_id()?, verified).await?.into()
+        }
+        "repairConversation" => client.repair_conversation(conversation_id()?).await?.into(),
+        "acceptRepair" => client.accept_repair(conversation_id()?).await?.into(),
+        "send" => message(&client.send(conversation_id()?, content::to_send(params)?).await?),
+        "cancel" => client.cancel(conversation_id()?, params.text("messageId")?).await?.into(),
+        "markRead" => {
+            let (conversation, message) = (conversation_id()?, params.text("messageId")?);
+            match params.flag("sendReceipt")?.unwrap_or(true) {
+                true => client.mark_read(conversation, message).await?.into(),
+                false => client.mark_read_silently(conversation, message).await?.into(),
+            }
+        }
+        "messages" => client.messages(conversation_id()?, page(params)?).await?.iter().map(message).collect(),
+        "message" => message(&client.message(conversation_id()?, params.text("messageId")?).await?),
+        "unreadCount" => client.unread_count(conversation_id()?).await?.into(),
+        "search" => {
+            let (query, page) = (params.text("query")?, page(params)?);
+            let found = match params.optional_text("conversationId")? {
+                Some(conversation) => client.search_in(conversation, query, page).await?,
+                None => client.search(query, page).await?,
+            };
+            found.iter().map(message).collect()
+        }
+        "changeStorageKey" => {
+            client.change_storage_key(storage_key(params, "oldKey")?, storage_key(params, "newKey")?).await?.into()
+        }
+        "quota" => {
+            let quota = client.quota().await?;
+            if quota.limited { shapes::quota(&quota) } else { Value::Null }
+        }
+        "stats" => {
+            let stats = client.stats().await?;
+            json!({ "online": stats.online, "moduleBytes": stats.module_bytes, "restarts": stats.restarts })
+        }
+        _ => return Err(Failure::request(format!("{method}: no such method"))),
+    })
+}
+
+fn page(params: &Parameters) -> Outcome<Page> {
+    let before = match params.get("before") {
+        None => None,
+        Some(_) => {
+            let before = params.object("before")?;
+            Some(Position { lamport: before.decimal("lamport")?, message_id: before.text("id")?.into() })
+        }
+    };
+    Ok(Page { before, limit: params.small_number("limit")?.unwrap_or(50) })
+}

@@ -1,0 +1,28 @@
+//! Why a request failed.
+
+use serde_json::Value;
+
+/// An error of the SDK, or of the request.
+#[derive(Debug)]
+pub enum Failure {
+    /// The SDK said no.
+    Sdk(chatsdk::Error),
+    /// The request itself is wrong: an unknown method, a missing or malformed parameter. The text names it.
+    Request(String),
+}
+
+/// The result of a request.
+pub type Outcome<T = Value> = Result<T, Failure>;
+
+impl Failure {
+    /// A wrong request.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::Request(message.into())
+    }
+}
+
+impl From<chatsdk::Error> for Failure {
+    fn from(error: chatsdk::Error) -> Self {
+        Self::Sdk(error)
+    }
+}
