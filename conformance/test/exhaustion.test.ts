@@ -6,6 +6,7 @@ import { encodeEnvelope } from "../../core/src/envelope/envelope.ts";
 import { decodeInvite } from "../../core/src/invite/invite-link.ts";
 import { MAX_SKIPPED_KEYS } from "../../core/src/ratchet/skipped-keys.ts";
 import { MAX_AHEAD } from "../../core/src/reliability/incoming-stream.ts";
+import { MAX_SEGMENTS } from "../../core/src/segmentation/segmentation.ts";
 import { forgeHandshake, Insider } from "../src/adversary.ts";
 import { reported } from "../src/chatter.ts";
 import { pair, Person, text } from "../src/people.ts";
@@ -137,15 +138,15 @@ describe("a peer with a good session that wants our memory", () => {
     const { bob, say, slowest } = dark();
     let most = 0;
     for (let i = 0; i < 3000; i++) {
-      expect(say({}, part(i, 0, 255, 40))).toBe(true);
+      expect(say({}, part(i, 0, MAX_SEGMENTS, 40))).toBe(true);
       most = Math.max(most, bob.machine.disk.keysUnder("segment/").length);
     }
     expect(most).toBeLessThan(400);
     expect(slowest()).toBeLessThan(SLOWEST_MS);
     // Behind a gap as well.
     const gap = dark();
-    gap.say({ sequence: 3 }, part(0, 0, 255, 40));
-    for (let i = 1; i < 1020; i++) gap.say({ sequence: 3 + i }, part(i, 254, 255, 40));
+    gap.say({ sequence: 3 }, part(0, 0, MAX_SEGMENTS, 40));
+    for (let i = 1; i < 1020; i++) gap.say({ sequence: 3 + i }, part(i, MAX_SEGMENTS - 1, MAX_SEGMENTS, 40));
     gap.world.run(10_000);
     expect(gap.bob.machine.disk.keysUnder("segment/").length).toBeLessThan(1400);
     expect(say({}, message("and now a whole"))).toBe(true);

@@ -3,7 +3,7 @@ import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import type { ChatError } from "@chatsdk/core";
 import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
-import { MAX_FRAME_LENGTH, SEGMENT_LENGTH } from "../../core/src/segmentation/segmentation.ts";
+import { MAX_FRAME_LENGTH, MAX_SEGMENTS, SEGMENT_LENGTH } from "../../core/src/segmentation/segmentation.ts";
 import { censorSequences, reported, watchDelivered } from "../src/chatter.ts";
 import { pair, type Person } from "../src/people.ts";
 import { CALM, World } from "../src/world.ts";
@@ -59,6 +59,50 @@ describe("large contents", () => {
     expect(alice.withStatus(DeliveryStatus.DELIVERED)).toContain(id);
   });
 
+  test("F2 P1 without a network a thousand messages wait at a bounded price, and leave in order when it is back", () => {
+    const world = new World(8);
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    world.run(MINUTE);
+    world.refuse = () => true;
+    const before = world.published.length;
+    for (let i = 0; i < 900; i++) {
+      alice.send(conversationId, `${i}`);
+      world.run(100);
+    }
+    const hour = world.published.length;
+    world.run(HOUR);
+    expect(hour - before).toBeLessThan(900 + 16 * 90);
+    expect(world.published.length - hour).toBeLessThan(16 * 80);
+    world.refuse = () => false;
+    const back = world.published.length;
+    world.feed(alice.machine, { case: "connectionChanged", value: { online: true } });
+    world.run(5 * MINUTE);
+    expect(world.published.length - back).toBeLessThan(950);
+    expect(bob.texts.slice(1)).toEqual(Array.from({ length: 900 }, (_, i) => `${i}`));
+    expect(alice.withStatus(DeliveryStatus.DELIVERED).length).toBe(901);
+  });
+
+  test("F2 a message that no node ever takes does not hold up the others", () => {
+    const world = new World(9);
+    const { alice, conversationId } = pair(world, {}, nodeCrypto);
+    world.run(MINUTE);
+    const bad = new Set<string>();
+    world.refuse = ({ publishId }) => bad.has(publishId);
+    for (let i = 0; i < 20; i++) {
+      world.refuse = ({ publishId }) => publishId.startsWith("m/") && bad.add(publishId).size > 0;
+      alice.send(conversationId, `bad ${i}`);
+      world.refuse = ({ publishId }) => bad.has(publishId);
+    }
+    world.run(MINUTE);
+    const good = Array.from({ length: 40 }, (_, i) => {
+      world.run(2000);
+      return alice.send(conversationId, `good ${i}`);
+    });
+    world.run(30_000);
+    const sent = new Set(alice.withStatus(DeliveryStatus.SENT));
+    expect(good.filter((id) => !sent.has(id))).toEqual([]);
+  });
+
   test("F2 P1 a connection that comes and goes does not publish again what is under way", () => {
     const world = new World(4);
     const { alice, conversationId } = pair(world, {}, nodeCrypto);
@@ -109,7 +153,7 @@ describe("large contents", () => {
     }
     expect(alice.machine.disk.fingerprint()).toBe(before);
     sendBytes(alice, conversationId, new Uint8Array(MAX_FRAME_LENGTH - 64));
-    expect(stored(alice, "out/")).toBe(255);
+    expect(stored(alice, "out/")).toBe(MAX_SEGMENTS);
   });
 
   test.each([1, 2])(

@@ -34,7 +34,7 @@ import { acceptRepair, markLost, noteRepairPublished, requestRepair } from "./re
 import { acceptInvite } from "./setting-up.ts";
 import { Step, type Steps, type Surroundings } from "./step.ts";
 import { scheduleAcknowledgement } from "./synchronizing.ts";
-import { recallTimers, rescheduleMaintenance, retryHistory, wake } from "./waking.ts";
+import { recallTimers, rescheduleMaintenance, askHistorySoon, wake } from "./waking.ts";
 
 /**
  * The door of the protocol core: a state machine without I/O, clock or randomness. A host runs one step at a time:
@@ -125,7 +125,7 @@ export class Core {
         for (const envelope of input.value.envelopes) yield* takeEnvelope(step, envelope.payload, history);
         if (!input.value.more || input.value.failed)
           yield* history.ended(step, input.value.queryId, input.value.failed);
-        if (input.value.failed) yield* retryHistory(step);
+        if (input.value.failed) yield* askHistorySoon(step);
         return undefined;
       case "publishResult":
         yield* publishResult(step, input.value.publishId, input.value.ok);
@@ -199,6 +199,7 @@ function* call(step: Step, { case: method, value: request }: Call, history: Hist
   const done = answer({ case: "done", value: create(DoneSchema) });
   switch (method) {
     case "createAccount":
+      yield* askHistorySoon(step);
       return answer({ case: "account", value: yield* createAccount(step) });
     case "listAccounts":
       return answer({ case: "accounts", value: yield* listAccounts(step) });

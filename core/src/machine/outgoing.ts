@@ -30,6 +30,8 @@ import type { Step, Steps } from "./step.ts";
 export const MAX_OUTBOX = 1000;
 /** One resend covers at most so many messages: the rest follows once the peer shows signs of life. */
 const RESEND_BATCH = 16;
+/** After a failure at most so many messages of a conversation are offered to the nodes at a time. */
+const OFFERED_AT_ONCE = 16;
 /**
  * A message that left this recently may still be under way: a report that lacks it is no reason to send it again. Doubled
  * with each repair: on a slow network many reports lack what one repair has already mended.
@@ -88,7 +90,8 @@ export function sendContent(
     });
     record.envelope = sealEnvelope(step, conversation, sequence, record, sequence === 1 ? wrapFirst : undefined);
     // Not past those that wait.
-    if (stream.waiting) step.put(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence), record);
+    if (stream.waiting || stream.backlog)
+      step.put(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence), record);
     else publishMessage(step, conversation, sequence, record);
   }
   stream.ackDueMs = 0n;
@@ -160,7 +163,7 @@ function enterQueue(step: Step, { stream }: Conversation): void {
   stream.retryMs = BigInt(step.allowance.enqueue(step.nowMs));
 }
 
-function publishId({ id }: Conversation, sequence: number): string {
+function publishId({ id }: Conversation, sequence: number | ""): string {
   return `m/${id}/${sequence}`;
 }
 
@@ -174,20 +177,29 @@ function* outgoingRecords(
 
 /** A publish of a message ended. */
 export function* notePublished(step: Step, conversation: Conversation, sequence: number, ok: boolean): Steps<void> {
+  const { stream } = conversation;
   const key = Keys.outgoing(conversation.id, sequence);
+  // Gone if the peer has acknowledged it meanwhile: what waits behind it is to go on all the same.
   const record = yield* step.get(OutgoingRecordSchema, key);
-  if (!record) return;
   if (!ok) {
-    record.failures++;
-    const delay = Math.min(FIRST_RETRY_MS * 2 ** Math.min(record.failures - 1, 10), MAX_RETRY_MS);
-    const retry = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
-    const { stream } = conversation;
-    if (!stream.waiting && (stream.retryMs === 0n || stream.retryMs > retry)) stream.retryMs = retry;
-    step.put(OutgoingRecordSchema, key, record);
+    if (record) step.put(OutgoingRecordSchema, key, { ...record, failures: record.failures + 1 });
+    if (stream.retryMs === 0n && (record || stream.backlog)) {
+      const delay = Math.min(FIRST_RETRY_MS * 2 ** Math.min(stream.retryRound++, 10), MAX_RETRY_MS);
+      stream.retryMs = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
+    }
     conversation.save(step);
     return;
   }
-  if (record.sent) return;
+  if (record && !record.sent) yield* noteTaken(step, conversation, key, record);
+  const troubled = stream.backlog || stream.retryRound > 0;
+  if (!troubled || stream.waiting || step.publishingUnder(publishId(conversation, "")) > OFFERED_AT_ONCE / 2) return;
+  // The nodes take messages again.
+  stream.retryRound = 0;
+  yield* publishUnsent(step, conversation);
+  conversation.save(step);
+}
+
+function* noteTaken(step: Step, conversation: Conversation, key: string, record: OutgoingRecord): Steps<void> {
   record.sent = true;
   record.failures = 0;
   step.put(OutgoingRecordSchema, key, record);
@@ -211,15 +223,24 @@ function* changeStatus(
   yield* step.event(conversation.record.accountId, conversation.id, { case: "messageStatusChanged", value });
 }
 
-/** Publishes again what no node has taken and none is being offered. */
+/** Publishes again what no node has taken and none is being offered: some at a time, what failed least first. */
 export function* publishUnsent(step: Step, conversation: Conversation): Steps<void> {
   const { stream } = conversation;
   stream.retryMs = 0n;
+  stream.backlog = false;
   leaveQueue(step, conversation);
-  let share = step.allowance.share;
-  for (const { sequence, record } of yield* outgoingRecords(step, conversation)) {
-    if (record.sent || step.isPublishing(publishId(conversation, sequence))) continue;
-    if (share-- === 0) return enterQueue(step, conversation);
+  const unsent = (yield* outgoingRecords(step, conversation)).filter(
+    ({ sequence, record }) => !record.sent && !step.isPublishing(publishId(conversation, sequence)),
+  );
+  unsent.sort((a, b) => a.record.failures - b.record.failures || a.sequence - b.sequence);
+  const { share } = step.allowance;
+  const room = OFFERED_AT_ONCE - step.publishingUnder(publishId(conversation, ""));
+  for (const [offered, { sequence, record }] of unsent.entries()) {
+    if (offered >= share) return enterQueue(step, conversation);
+    if (offered >= room) {
+      stream.backlog = true;
+      return;
+    }
     publishMessage(step, conversation, sequence, record);
     if (stream.waiting) return;
   }
@@ -273,6 +294,8 @@ export function* notePeerReport(step: Step, conversation: Conversation, sds: Sds
     stream.resendRound = 0;
     stream.expiryMs = 0n;
     stream.retryMs = 0n;
+    stream.retryRound = 0;
+    stream.backlog = false;
     leaveQueue(step, conversation);
   } else if (progress) {
     stream.resendRound = 0;

@@ -239,6 +239,13 @@ export class Step {
     return true;
   }
 
+  /** Publications under way whose ids start with this. */
+  publishingUnder(prefix: string): number {
+    let count = 0;
+    for (const id of this.#surroundings.publishing) if (id.startsWith(prefix)) count++;
+    return count;
+  }
+
   /** The host has not told yet how an earlier publication of this id ended. */
   isPublishing(publishId: string): boolean {
     return this.#surroundings.publishing.has(publishId);

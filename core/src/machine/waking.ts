@@ -14,8 +14,8 @@ import type { Step, Steps } from "./step.ts";
 import { acknowledgeIfDue, sendSync } from "./synchronizing.ts";
 
 const MAINTENANCE = "maintenance";
-/** After a failed history query. */
-const HISTORY_RETRY_MS = 15 * 1000;
+/** After a failed history query, and after a new topic was subscribed: what came before the nodes knew of it is in the store. */
+const HISTORY_SOON_MS = 15 * 1000;
 /** Timers served in one step; more follow in the next, at once. */
 const BATCH = 64;
 /** A timer that could not be served. */
@@ -110,6 +110,6 @@ export function* recallTimers(step: Step, history: History): Steps<void> {
   }
 }
 
-export function* retryHistory(step: Step): Steps<void> {
-  yield* rescheduleMaintenance(step, HISTORY_RETRY_MS);
+export function* askHistorySoon(step: Step): Steps<void> {
+  yield* rescheduleMaintenance(step, HISTORY_SOON_MS);
 }
