@@ -1,6 +1,7 @@
 // Brings everything the project's commands need: npm packages (Node 22 among them), the compiled packages, the service node.
 // Each part is keyed by a hash of what it is made from, and made again only when that changes. Runs on Node 20 and later.
-// Options: --agents also builds the programs through which the conformance tests drive the Go and Rust bindings.
+// Options: --tests also builds what the tests alone need: the programs through which they drive the Go and Rust bindings, the service node with
+// RLN, the component.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -100,7 +101,7 @@ step("compiled packages", {
   make: () => run("tsc", ["-b", "abi", "core", "bindings-ts"]),
 });
 
-if (process.argv.includes("--agents")) {
+if (process.argv.includes("--tests")) {
   step("agent of the Go binding", {
     inputs: ["bindings-go"],
     outputs: [".cache/bin/agent-go"],
@@ -116,11 +117,41 @@ if (process.argv.includes("--agents")) {
     outputs: [".cache/bin/agent-rust"],
     make() {
       const target = process.env.CARGO_TARGET_DIR ?? join(root, "bindings-rust", "target");
-      run("cargo", ["build", "--locked", "-p", "chatsdk-agent"], {
+      // As the tests build it: for the agent alone cargo would make wasmtime a second time, with fewer features.
+      const selection = ["--workspace", "--tests", "--bin", "chatsdk-agent"];
+      run("cargo", ["build", "--locked", ...selection], {
         cwd: join(root, "bindings-rust"),
         env: { CARGO_TARGET_DIR: target },
       });
+      mkdirSync(join(cache, "bin"), { recursive: true });
       copyFileSync(join(target, "debug", "chatsdk-agent"), join(cache, "bin", "agent-rust"));
     },
+  });
+
+  step("service node with RLN", {
+    inputs: ["waku-node"],
+    outputs: [".cache/bin/waku-node-rln", ".cache/rln/circuit/rln_final.zkey"],
+    make() {
+      const crate = join(root, "waku-node", "rln");
+      // Its target folder is set by a file in the crate, which cargo reads from there alone.
+      run("cargo", ["build", "--release", "--locked"], { cwd: crate });
+      run("node", [join(crate, "circuit", "extract.mjs"), join(cache, "rln", "circuit")]);
+      const library = readFileSync(join(cache, "rln", "target", "release", "libchat_rln.a"));
+      // Go links a changed C library again only if its flags changed.
+      const build = createHash("sha1").update(library).digest("hex");
+      const flags = ["-tags", "gowaku_no_rln,rln", `-ldflags=-extldflags=-Wl,--build-id=0x${build}`];
+      run("go", ["build", "-trimpath", ...flags, "-o", join(cache, "bin", "waku-node-rln"), "."], {
+        cwd: join(root, "waku-node"),
+      });
+    },
+  });
+
+  step("component", {
+    inputs: ["wasm-build/component", "wasm-build/wasm-sections.mjs", "abi/wit", "bindings-rust/chatsdk/module"],
+    outputs: [
+      ".cache/component/chatsdk.component.wasm",
+      "wasm-build/component/node_modules/@bytecodealliance/jco-transpile/package.json",
+    ],
+    make: () => run("node", ["wasm-build/component/build.mjs"]),
   });
 }

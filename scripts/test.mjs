@@ -11,7 +11,10 @@ const reports = join(root, ".cache", "reports");
 const fast = process.argv.includes("--fast");
 const rust = join(root, "bindings-rust");
 const go = join(root, "bindings-go");
+const relay = join(go, "waku", "relay");
 const wakuNode = join(root, "waku-node");
+const rln = join(wakuNode, "rln");
+process.env["CHATSDK_COMPONENT"] ??= join(root, ".cache", "component", "chatsdk.component.wasm");
 // The bindings' own live tests start this node; without it they say that they are skipped.
 if (!fast) process.env["WAKU_NODE_BIN"] ??= join(root, ".cache", "bin", "waku-node");
 rmSync(reports, { recursive: true, force: true });
@@ -78,7 +81,7 @@ async function vitest(project) {
 }
 
 async function goTest(cwd, args) {
-  const result = await run("go", ["test", "-json", ...args, "./..."], { cwd });
+  const result = await run("go", ["test", "-json", ...args], { cwd });
   const events = result.output.split("\n").flatMap((line) => {
     try {
       return [JSON.parse(line)];
@@ -98,39 +101,57 @@ async function goTest(cwd, args) {
   count(result, ended("pass"), ended("fail"));
 }
 
-async function cargoTest(args) {
-  const result = await run("cargo", ["test", "--locked", "--color=never", ...args], { cwd: rust });
+async function cargoTest(args, cwd) {
+  const result = await run("cargo", ["test", "--locked", "--color=never", ...args], { cwd });
   show(result, (line) => !/^\s*(Compiling|Downloaded|Downloading) /.test(line) && !/^test .* \.\.\. ok$/.test(line));
   const totals = [...result.output.matchAll(/^test result: .*? (\d+) passed; (\d+) failed/gm)];
   const sum = (index) => totals.reduce((all, match) => all + Number(match[index]), 0);
   count(result, sum(1), sum(2));
 }
 
-/** Builds are minutes long on a fresh machine: they begin first and run beside the rest. */
+const RLN = ["-tags", "gowaku_no_rln,rln"];
+const PLAIN = ["-tags", "gowaku_no_rln"];
+/** Where the node's tests meet the RLN library. */
+const RLN_PACKAGES = [".", "./internal/rlnrelay", "./internal/node"];
+
+/** Long builds on a fresh machine: they run beside the rest. */
 async function rustLane() {
   await check("cargo", ["fmt", "--all", "--check"], { cwd: rust });
   await check("cargo", ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"], { cwd: rust });
-  await cargoTest(["--workspace"]);
+  await cargoTest(["--workspace"], rust);
+  await check("cargo", ["fmt", "--check"], { cwd: rln });
+  await check("cargo", ["clippy", "--release", "--locked", "--all-targets", "--", "-D", "warnings"], { cwd: rln });
+  await cargoTest(["--release"], rln);
 }
 
 async function nodeLane() {
   await check("biome", ["ci", "--error-on-warnings", "--colors=off", "--max-diagnostics=30"]);
-  const rooms = ["abi/gen", "core/src", "bindings-ts/src", "conformance/src", "bench/src"];
+  const rooms = ["abi/gen", "abi/generator/src", "core/src", "bindings-ts/src", "conformance/src", "bench/src"];
   await check("depcruise", [...rooms, "--config", ".dependency-cruiser.cjs"]);
   await check("knip", []);
   await check("tsc", ["-p", "tsconfig.tests.json"]);
   await check("node", ["abi/scripts/generate.mjs", "--check"]);
   await check("node", ["wasm-build/build.mjs", "--check"]);
   await vitest("fast");
-  await check("go", ["vet", "-tags", "gowaku_no_rln", "./..."], { cwd: wakuNode });
-  await goTest(wakuNode, ["-tags", "gowaku_no_rln"]);
-  await check("go", ["vet", "./..."], { cwd: go });
-  await goTest(go, []);
 }
 
-if (await check("node", ["scripts/setup.mjs"])) {
+async function goLane() {
+  for (const [cwd, tags] of [
+    [wakuNode, PLAIN],
+    [rln, RLN],
+    [go, []],
+    [relay, PLAIN],
+  ]) {
+    await check("go", ["vet", ...tags, "./..."], { cwd });
+    await goTest(cwd, [...tags, "./..."]);
+  }
+  await goTest(wakuNode, [...RLN, ...RLN_PACKAGES, "-run", "TestS"]);
+}
+
+if (await check("node", ["scripts/setup.mjs", "--tests"])) {
   await Promise.all([rustLane(), nodeLane()]);
-  if (!fast && (await check("node", ["scripts/setup.mjs", "--agents"]))) await vitest("live");
+  await goLane();
+  if (!fast) await vitest("live");
 }
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
