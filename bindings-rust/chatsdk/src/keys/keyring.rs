@@ -29,7 +29,8 @@ pub(super) fn ensure_keyring_key(service: &str, account: &str) -> Result<()> {
     if read_keyring_key(service, account)?.is_some() {
         return Ok(());
     }
-    let key = Zeroizing::new(hex::encode(&*Zeroizing::new(random::<32>()?)));
+    let bytes = Zeroizing::new(random::<32>()?);
+    let key = Zeroizing::new(hex::encode(bytes.as_slice()));
     Entry::new(service, account).and_then(|entry| entry.set_password(&key)).map_err(unavailable)?;
     if read(service, account)?.is_none_or(|kept| kept != key) {
         return Err(unavailable(format!("{}: the key was not kept as written", describe(service, account))));
