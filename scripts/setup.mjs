@@ -117,7 +117,7 @@ if (process.argv.includes("--tests")) {
     outputs: [".cache/bin/agent-rust"],
     make() {
       const target = process.env.CARGO_TARGET_DIR ?? join(root, "bindings-rust", "target");
-      // As the tests build it: for the agent alone cargo would make wasmtime a second time, with fewer features.
+      // With the tests: for the agent alone cargo would make the dependencies a second time, with other features.
       const selection = ["--workspace", "--tests", "--bin", "chatsdk-agent"];
       run("cargo", ["build", "--locked", ...selection], {
         cwd: join(root, "bindings-rust"),

@@ -1,3 +1,3 @@
-export { FailureError, TrapError } from "./errors.ts";
-export { type HostCall, MAXIMUM_LENGTH, ModuleInstance, type ModuleOptions } from "./module-instance.ts";
+export { TrapError } from "./errors.ts";
+export { ModuleInstance, type ModuleOptions } from "./module-instance.ts";
 export { connect } from "./core-client.ts";

@@ -51,6 +51,6 @@ export function lineComment(mark: string, text: string, width = 100): string {
 }
 
 /** A block without the indentation its first line has in the template; for languages whose formatter does not run. */
-export function indent(text: string, by: string): string {
+function indent(text: string, by: string): string {
   return text.replace(/^(?=.)/gm, by);
 }
