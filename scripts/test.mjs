@@ -126,7 +126,15 @@ async function rustLane() {
 
 async function nodeLane() {
   await check("biome", ["ci", "--error-on-warnings", "--colors=off", "--max-diagnostics=30"]);
-  const rooms = ["abi/gen", "abi/generator/src", "core/src", "bindings-ts/src", "conformance/src", "bench/src", "bench/shard"];
+  const rooms = [
+    "abi/gen",
+    "abi/generator/src",
+    "core/src",
+    "bindings-ts/src",
+    "conformance/src",
+    "bench/src",
+    "bench/shard",
+  ];
   await check("depcruise", [...rooms, "--config", ".dependency-cruiser.cjs"]);
   await check("knip", []);
   await check("tsc", ["-p", "tsconfig.tests.json"]);

@@ -49,8 +49,3 @@ export function lineComment(mark: string, text: string, width = 100): string {
     .map((line) => `${mark} ${line}`)
     .join("\n");
 }
-
-/** A block without the indentation its first line has in the template; for languages whose formatter does not run. */
-function indent(text: string, by: string): string {
-  return text.replace(/^(?=.)/gm, by);
-}
