@@ -167,15 +167,34 @@ func (c *Client) scan(ctx context.Context, conversationID string, words []string
 }
 
 func (c *Client) openMessages(ctx context.Context, rows *abi.MessageRows) ([]Message, error) {
-	batch := &abi.MessageBatch{Messages: each(rows.GetRows(), (*abi.MessageRow).GetMessage)}
-	if c.engine.SealsMessages() && len(batch.GetMessages()) > 0 {
-		opened, err := c.engine.OpenMessages(ctx, batch)
+	messages := each(rows.GetRows(), (*abi.MessageRow).GetMessage)
+	if !c.engine.SealsMessages() {
+		return each(messages, messageOf), nil
+	}
+	opened := make([]Message, 0, len(messages))
+	for len(messages) > 0 {
+		part := partOf(messages)
+		batch, err := c.engine.OpenMessages(ctx, &abi.MessageBatch{Messages: messages[:part]})
 		if err != nil {
 			return nil, err
 		}
-		batch = opened
+		opened = append(opened, each(batch.GetMessages(), messageOf)...)
+		messages = messages[part:]
 	}
-	return each(batch.GetMessages(), messageOf), nil
+	return opened, nil
+}
+
+// openedAtOnce bounds the payloads opened in one call of the module, in bytes: a page of the largest messages does not fit its memory.
+const openedAtOnce = 4 << 20
+
+// partOf counts the first messages that are opened together: at least one.
+func partOf(messages []*abi.Message) int {
+	part, size := 1, len(messages[0].GetPayload())
+	for part < len(messages) && size+len(messages[part].GetPayload()) <= openedAtOnce {
+		size += len(messages[part].GetPayload())
+		part++
+	}
+	return part
 }
 
 func (p Page) before() *abi.Position {

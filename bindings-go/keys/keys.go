@@ -180,8 +180,8 @@ func (k Key) check() error {
 	}
 }
 
-// normalized: keyboards write the same letter in different ways (RFC 8265 section 4.2 also demands NFC).
-func normalized(text []byte) []byte { return norm.NFC.Bytes(text) }
+// normalized is a copy, which is wiped after use: keyboards write the same letter in different ways (RFC 8265 section 4.2 also demands NFC).
+func normalized(text []byte) []byte { return norm.NFC.Append(nil, text...) }
 
 func (k Key) wrongKind(needed string) error {
 	return fault.New(abi.ErrorCode_WRONG_KEY, "storageKey.%s: this database %s", string(k.kind), needed)

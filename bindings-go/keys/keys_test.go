@@ -67,6 +67,30 @@ func TestS2_APassphraseIsTheSameHoweverItsLettersAreComposed(t *testing.T) {
 	}
 }
 
+func TestS2_AKeyServesMoreThanOnce(t *testing.T) {
+	raw := &abi.KeyDerivation{Derivation: &abi.KeyDerivation_RawKey{RawKey: &abi.RawKey{}}}
+	passphrase := argon2id(func(*abi.Argon2Id) {})
+	for _, one := range []struct {
+		key        keys.Key
+		derivation *abi.KeyDerivation
+	}{
+		{keys.Passphrase("secret"), passphrase},
+		{keys.Passphrase("Z\u00fcrich"), passphrase},
+		{keys.Raw([]byte(strings.Repeat("k", 32))), raw},
+	} {
+		first, err := one.key.Derive(t.Context(), one.derivation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := hex.EncodeToString(first)
+		// As its user does.
+		clear(first)
+		if again := derive(t, one.key, one.derivation); again != want {
+			t.Errorf("the second key is %s, the first %s", again, want)
+		}
+	}
+}
+
 func TestS2_AFileCannotAskForUnboundedWork(t *testing.T) {
 	for name, change := range map[string]func(*abi.Argon2Id){
 		"salt":       func(p *abi.Argon2Id) { p.Salt = p.Salt[1:] },

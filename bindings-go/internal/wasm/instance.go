@@ -122,6 +122,7 @@ func (i *Instance) CallModule(ctx context.Context, method uint32, request []byte
 		}
 	}
 	i.broken = err
+	i.forget()
 	// It is broken already.
 	_ = i.module.Close(limited)
 	return nil, &Trap{err}
@@ -201,11 +202,15 @@ func (i *Instance) noteMemory() {
 // Close ends the instance; what its memory held goes with it.
 func (i *Instance) Close(ctx context.Context) error {
 	if i.broken == nil {
-		if view, inside := i.memory.Read(0, i.memory.Size()); inside {
-			// It holds the data key and chain keys.
-			clear(view)
-		}
+		i.forget()
 		i.broken = errors.New("closed")
 	}
 	return i.module.Close(ctx)
+}
+
+// forget wipes the memory: it holds the data key and chain keys.
+func (i *Instance) forget() {
+	if view, inside := i.memory.Read(0, i.memory.Size()); inside {
+		clear(view)
+	}
 }

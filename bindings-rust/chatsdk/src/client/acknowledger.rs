@@ -35,7 +35,9 @@ impl Acknowledger {
 
     pub(super) fn acknowledge_soon(self: &Arc<Self>, number: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = state.number.replace(number).is_none();
+        let first = state.number.is_none();
+        // Two streams may get here in either order.
+        state.number = state.number.max(Some(number));
         let closing = state.closing;
         drop(state);
         if closing {
