@@ -126,6 +126,36 @@ describe("a client over its quota", () => {
   });
 });
 
+describe("the queue survives", () => {
+  test("S1 a rollback that is accepted while a conversation waits", () => {
+    const world = new World(1);
+    const { alice, bob, conversationId } = pair(world, limited(60, 5), nodeCrypto);
+    world.run(2 * MINUTE);
+    for (let i = 0; i < 12; i++) alice.send(conversationId, `${i}`);
+    world.switchOff(alice.machine);
+    world.switchOn(alice.machine, true);
+    world.run(5 * MINUTE);
+    alice.accept(bob.invite(), "anew");
+    world.run(5 * MINUTE);
+    expect(bob.texts).toContain("anew");
+  });
+
+  test("S1 a message that is taken back while it waits and others are under way, and a restart", () => {
+    const world = new World(2);
+    const { alice, bob, conversationId } = pair(world, limited(60, 5), nodeCrypto);
+    world.run(2 * MINUTE);
+    const ids = Array.from({ length: 6 }, (_, i) => alice.send(conversationId, `${i}`));
+    alice.call({ case: "cancelMessage", value: { conversationId, messageId: ids[5]! } }, "done");
+    world.run(SECOND);
+    world.switchOff(alice.machine);
+    world.switchOn(alice.machine);
+    world.run(5 * MINUTE);
+    alice.send(conversationId, "after");
+    world.run(5 * MINUTE);
+    expect(bob.texts).toContain("after");
+  });
+});
+
 describe("the network's default of 100 messages in 600 s", () => {
   test.each([
     ["a calm network", CALM],
@@ -236,6 +266,50 @@ describe("a slot is never released twice", () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  const slotsOf = (world: World, name: string): string[] =>
+    world.published.flatMap(({ from, slot }) => (from === name && slot ? [`${slot.epoch}/${slot.messageId}`] : []));
+
+  test("S1 when the length of the epochs is changed and changed back", () => {
+    const world = new World(13);
+    const { alice, conversationId } = pair(world, limited(600, 20), nodeCrypto);
+    for (let i = 0; i < 5; i++) alice.send(conversationId, `${i}`);
+    world.run(SECOND);
+    for (const epochSeconds of [60, 600]) {
+      alice.machine.config.rateLimit = { epochSeconds, messagesPerEpoch: 20 };
+      world.switchOff(alice.machine);
+      world.switchOn(alice.machine);
+      world.run(SECOND);
+      for (let i = 0; i < 5; i++) alice.send(conversationId, `${i}`);
+      world.run(SECOND);
+    }
+    const slots = slotsOf(world, "alice");
+    expect(slots.length).toBe(16);
+    expect(new Set(slots).size).toBe(slots.length);
+  });
+
+  test("S1 when an old copy is accepted while the limit is off", () => {
+    const world = new World(14);
+    const { alice, conversationId } = pair(world, limited(600, 20), nodeCrypto);
+    const backup = alice.machine.disk.copy();
+    for (let i = 0; i < 5; i++) alice.send(conversationId, `${i}`);
+    world.run(SECOND);
+    world.switchOff(alice.machine);
+    alice.machine.disk = backup;
+    const { rateLimit } = alice.machine.config;
+    delete alice.machine.config.rateLimit;
+    world.switchOn(alice.machine, true);
+    world.run(SECOND);
+    world.switchOff(alice.machine);
+    alice.machine.config.rateLimit = rateLimit!;
+    world.switchOn(alice.machine);
+    const bob = new Person(world, "bob 2", limited(600, 100), nodeCrypto);
+    alice.accept(bob.invite());
+    world.run(20 * MINUTE);
+    expect(bob.texts).toEqual(["hello"]);
+    const slots = slotsOf(world, "alice");
+    expect(new Set(slots).size).toBe(slots.length);
   });
 
   test("S1 an old copy of the database publishes nothing more in the epoch it may have published in", () => {

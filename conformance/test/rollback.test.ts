@@ -14,8 +14,7 @@ const DAY = 24 * 60 * MINUTE;
 
 const failsWith = (code: ErrorCode) => expect.objectContaining({ code });
 
-function talked() {
-  const world = new World(61);
+function talked(world = new World(61)) {
   const people = pair(world, {}, nodeCrypto);
   const { alice, bob, conversationId } = people;
   bob.send(conversationId, "hello alice");
@@ -265,6 +264,43 @@ describe("repair, by consent of both", () => {
       expect(keyReuse(world)).toEqual([]);
     },
   );
+
+  test("F3 who asked first, was never heard and gave up, does not insist on it", () => {
+    const world = new World(1);
+    const people = talked(world);
+    const { alice, bob, id } = people;
+    const identity = (person: Person): string =>
+      Buffer.from(person.call({ case: "listAccounts", value: {} }, "accounts").accounts[0]!.identityKey).toString(
+        "hex",
+      );
+    const [greater, smaller] = identity(alice) > identity(bob) ? [alice, bob] : [bob, alice];
+    world.censor = ({ publishId, from }) => publishId.startsWith("r/") && from === greater.machine.name;
+    repair(greater, id);
+    world.run(16 * DAY);
+    world.censor = () => false;
+    repair(smaller, id);
+    world.run(DAY);
+    consent(greater, id);
+    world.run(MINUTE);
+    converse(alice, bob, id);
+  });
+
+  test("F3 of two requests the one made last counts, whichever arrives last", () => {
+    const world = new World(8);
+    const { alice, bob, id } = talked(world);
+    const backup = bob.machine.disk.copy();
+    world.switchOff(alice.machine);
+    for (const waitMs of [2 * DAY, DAY]) {
+      restore(bob, backup);
+      repair(bob, id);
+      world.run(waitMs);
+    }
+    world.switchOn(alice.machine);
+    world.run(MINUTE);
+    consent(alice, id);
+    world.run(MINUTE);
+    converse(alice, bob, id);
+  });
 
   test("F3 a conversation deleted while a repair is under way leaves no key behind", () => {
     const { world, alice, bob, id, backup } = talked();

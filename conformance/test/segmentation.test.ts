@@ -82,6 +82,30 @@ describe("large contents", () => {
     expect(alice.withStatus(DeliveryStatus.DELIVERED).length).toBe(901);
   });
 
+  test("F2 what waits behind others goes on when the nodes' answers are lost with the process", () => {
+    const world = new World(16);
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    world.run(2 * MINUTE);
+    const { machine } = alice;
+    world.refuse = ({ from }) => from === "alice";
+    const ids = Array.from({ length: 17 }, (_, i) => alice.send(conversationId, `${i}`));
+    world.run(502);
+    world.refuse = () => false;
+    world.fault = (of, input) => (of === machine && input.case === "publishResult" ? "commit refused" : undefined);
+    const before = world.published.length;
+    world.run(MINUTE, () => world.published.length >= before + 16);
+    const offered = new Set(world.published.slice(before).map(({ publishId }) => publishId.split("/")[2]));
+    for (const messageId of ids.filter((_, i) => !offered.has(`${i + 2}`)))
+      alice.call({ case: "cancelMessage", value: { conversationId, messageId } }, "done");
+    world.run(10_000);
+    world.switchOff(machine);
+    world.fault = () => undefined;
+    world.switchOn(machine);
+    for (let i = 0; i < 3; i++) alice.send(conversationId, `later ${i}`);
+    world.run(HOUR);
+    expect(bob.texts.slice(-3)).toEqual(["later 0", "later 1", "later 2"]);
+  });
+
   test("F2 a message that no node ever takes does not hold up the others", () => {
     const world = new World(9);
     const { alice, conversationId } = pair(world, {}, nodeCrypto);

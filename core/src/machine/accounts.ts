@@ -88,6 +88,7 @@ export function* deleteConversation(step: Step, conversation: Conversation): Ste
   if (record.timerMs !== 0n) step.delete(Keys.timer(Number(record.timerMs), id));
   for (const prefix of [Keys.outgoingOf(id), Keys.heldOf(id), Keys.segmentsOf(id)]) step.deletePrefix(prefix);
   step.delete(Keys.conversation(id));
+  step.delete(Keys.outstanding(id));
   yield* forgetEvents(step, (event) => event.conversationId === id);
   step.row({ case: "deleteConversation", value: id });
 }

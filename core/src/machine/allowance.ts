@@ -91,6 +91,8 @@ export class Allowance {
   /** They wait no longer. */
   dequeue(): void {
     if (!this.#limit) return;
+    // A conversation may still think it waits from before a start (`emptyQueue`): nobody counts it.
+    if (this.#record.waiting === 0) return;
     this.#changed = true;
     this.#record.waiting--;
     if (this.#record.waiting === 0) this.#record.turns = 0;

@@ -130,6 +130,7 @@ export class Conversation {
     step.removeHints(hints.removed);
     step.addHints(Keys.conversation(this.id), hints.added);
     this.#setTimer(step);
+    this.#setOutstanding(step);
     step.put(ConversationRecordSchema, Keys.conversation(this.id), record);
     if (this.#rowChanged) step.row({ case: "putConversation", value: this.row });
   }
@@ -141,6 +142,14 @@ export class Conversation {
     if (old !== 0) step.delete(Keys.timer(old, this.id));
     if (due !== 0) step.put(StateRecordSchema, Keys.timer(due, this.id), create(StateRecordSchema));
     this.record.timerMs = BigInt(due);
+  }
+
+  #setOutstanding(step: Step): void {
+    const outstanding = this.stream.nextSequence - 1 > this.stream.peerAcknowledged;
+    if (outstanding === this.record.outstanding) return;
+    if (outstanding) step.put(StateRecordSchema, Keys.outstanding(this.id), create(StateRecordSchema));
+    else step.delete(Keys.outstanding(this.id));
+    this.record.outstanding = outstanding;
   }
 
   #due(): number {

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { DoneSchema, SafetyNumberSchema, SentMessageSchema } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { type Config, type Input, type Outcome, type Reply, ReplySchema } from "@chatsdk/abi/host_pb";
-import { ConversationRecordSchema, GenerationRecordSchema, OutgoingRecordSchema } from "@chatsdk/abi/records_pb";
+import { ConversationRecordSchema, GenerationRecordSchema } from "@chatsdk/abi/records_pb";
 import { ReadReceiptSchema } from "@chatsdk/abi/content_pb";
 import { encode } from "../codec.ts";
 import { BASIC_DOMAIN, BASIC_VERSION, BasicTag } from "../content/basic-types.ts";
@@ -25,10 +25,10 @@ import {
 import { Conversation } from "./conversation.ts";
 import { askForAll, History } from "./history.ts";
 import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
-import { cancelMessage, notePublished, publishUnsent, quota, sendContent } from "./outgoing.ts";
+import { cancelMessage, notePublished, publishAllUnsent, quota, sendContent } from "./outgoing.ts";
 import { takeEnvelope } from "./receiving.ts";
 import { retirePrekeys } from "./prekeys.ts";
-import { loadAllowance, settleAllowance } from "./rate-limit.ts";
+import { closeAllowances, loadAllowance, settleAllowance } from "./rate-limit.ts";
 import { Keys, lastPart } from "./records.ts";
 import { acceptRepair, markLost, noteRepairPublished, requestRepair } from "./repair.ts";
 import { acceptInvite } from "./setting-up.ts";
@@ -146,14 +146,14 @@ export class Core {
 
 function* start(step: Step, history: History, rolledBack: boolean): Steps<void> {
   yield* replayEvents(step);
-  step.allowance.emptyQueue();
   if (rolledBack) {
     for (const { key, record } of yield* step.scan(ConversationRecordSchema, Keys.conversations)) {
       yield* markLost(step, Conversation.fromRecord(lastPart(key), record));
     }
     yield* retirePrekeys(step);
-    step.allowance.close();
+    yield* closeAllowances(step);
   }
+  step.allowance.emptyQueue();
   yield* online(step, history, true);
   yield* recallTimers(step, history);
   yield* rescheduleMaintenance(step, step.settings.historyIntervalMs);
@@ -163,16 +163,7 @@ function* start(step: Step, history: History, rolledBack: boolean): Steps<void> 
 function* online(step: Step, history: History, starting = false): Steps<void> {
   yield* subscribeAll(step);
   yield* askForAll(step, history);
-  const waiting = new Set<string>();
-  for (const { key, record } of yield* step.scan(OutgoingRecordSchema, Keys.outbox)) {
-    if (!record.sent) waiting.add(key.split("/")[1]!);
-  }
-  for (const id of waiting) {
-    const conversation = yield* Conversation.load(step, id);
-    if (starting) conversation.stream.waiting = false;
-    yield* publishUnsent(step, conversation);
-    conversation.save(step);
-  }
+  yield* publishAllUnsent(step, starting);
 }
 
 /** Publish ids: m/<conversation>/<sequence>, s/<conversation> for sync messages, r/<conversation> for repairs. */

@@ -10,7 +10,7 @@ import {
 } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { Priority } from "@chatsdk/abi/host_pb";
-import { type OutgoingRecord, OutgoingRecordSchema } from "@chatsdk/abi/records_pb";
+import { type OutgoingRecord, OutgoingRecordSchema, StateRecordSchema } from "@chatsdk/abi/records_pb";
 import { ContentFrameSchema, FrameSchema, PayloadSchema, type SdsMessage } from "@chatsdk/abi/wire_pb";
 import { encode } from "../codec.ts";
 import { summarize } from "../content/basic-types.ts";
@@ -22,8 +22,8 @@ import { encodeSds, ourId, tick } from "../reliability/sds.ts";
 import { fromBitmap, insertSorted } from "../reliability/sequence-set.ts";
 import { MAX_FRAME_LENGTH, split } from "../segmentation/segmentation.ts";
 import { MAX_RESEND_INTERVAL_MS } from "../settings.ts";
-import type { Conversation } from "./conversation.ts";
-import { Keys } from "./records.ts";
+import { Conversation } from "./conversation.ts";
+import { Keys, lastPart } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
 
 /** More messages than this may not wait for an acknowledgement. */
@@ -167,12 +167,25 @@ function publishId({ id }: Conversation, sequence: number | ""): string {
   return `m/${id}/${sequence}`;
 }
 
-function* outgoingRecords(
-  step: Step,
-  conversation: Conversation,
-): Steps<{ sequence: number; record: OutgoingRecord }[]> {
-  const found = yield* step.scan(OutgoingRecordSchema, Keys.outgoingOf(conversation.id));
-  return found.map(({ key, record }) => ({ sequence: Number(key.slice(key.lastIndexOf("/") + 1)), record }));
+/** Sequences of ours that may still wait. Their records are read one by one: all envelopes at once may be more than memory holds. */
+function outstanding({ stream }: Conversation): number[] {
+  const first = stream.peerAcknowledged + 1;
+  return Array.from({ length: Math.max(0, stream.nextSequence - first) }, (_, index) => first + index);
+}
+
+function outgoing(step: Step, { id }: Conversation, sequence: number): Steps<OutgoingRecord | undefined> {
+  return step.get(OutgoingRecordSchema, Keys.outgoing(id, sequence));
+}
+
+/** No node has taken them, and none is being offered them. */
+function* unsentOf(step: Step, conversation: Conversation): Steps<{ sequence: number; failures: number }[]> {
+  const found: { sequence: number; failures: number }[] = [];
+  for (const sequence of outstanding(conversation)) {
+    if (step.isPublishing(publishId(conversation, sequence))) continue;
+    const record = yield* outgoing(step, conversation, sequence);
+    if (record && !record.sent) found.push({ sequence, failures: record.failures });
+  }
+  return found;
 }
 
 /** A publish of a message ended. */
@@ -183,7 +196,10 @@ export function* notePublished(step: Step, conversation: Conversation, sequence:
   const record = yield* step.get(OutgoingRecordSchema, key);
   if (!ok) {
     if (record) step.put(OutgoingRecordSchema, key, { ...record, failures: record.failures + 1 });
-    if (stream.retryMs === 0n && (record || stream.backlog)) {
+    const soon = step.nowMs + FIRST_RETRY_MS * 2 ** Math.min(stream.retryRound, 5);
+    const idle =
+      stream.retryMs === 0n || (stream.backlog && !stream.waiting && Number(stream.retryMs) > soon + MAX_RETRY_MS / 2);
+    if (idle && (record || stream.backlog)) {
       const delay = Math.min(FIRST_RETRY_MS * 2 ** Math.min(stream.retryRound++, 10), MAX_RETRY_MS);
       stream.retryMs = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
     }
@@ -229,20 +245,31 @@ export function* publishUnsent(step: Step, conversation: Conversation): Steps<vo
   stream.retryMs = 0n;
   stream.backlog = false;
   leaveQueue(step, conversation);
-  const unsent = (yield* outgoingRecords(step, conversation)).filter(
-    ({ sequence, record }) => !record.sent && !step.isPublishing(publishId(conversation, sequence)),
-  );
-  unsent.sort((a, b) => a.record.failures - b.record.failures || a.sequence - b.sequence);
+  const unsent = yield* unsentOf(step, conversation);
+  unsent.sort((a, b) => a.failures - b.failures || a.sequence - b.sequence);
   const { share } = step.allowance;
   const room = OFFERED_AT_ONCE - step.publishingUnder(publishId(conversation, ""));
-  for (const [offered, { sequence, record }] of unsent.entries()) {
+  for (const [offered, { sequence }] of unsent.entries()) {
     if (offered >= share) return enterQueue(step, conversation);
     if (offered >= room) {
       stream.backlog = true;
+      // Who is to go on may never hear of it: the process may end before the nodes' answers are stored.
+      stream.retryMs = BigInt(step.nowMs + MAX_RETRY_MS);
       return;
     }
-    publishMessage(step, conversation, sequence, record);
+    publishMessage(step, conversation, sequence, (yield* outgoing(step, conversation, sequence))!);
     if (stream.waiting) return;
+  }
+}
+
+/** After a connection was made; after a start nothing is under way, and who waited comes forward again. */
+export function* publishAllUnsent(step: Step, starting: boolean): Steps<void> {
+  for (const { key } of yield* step.scan(StateRecordSchema, Keys.outstandings)) {
+    const conversation = yield* Conversation.load(step, lastPart(key));
+    if (starting) conversation.stream.waiting = false;
+    if (!conversation.stream.backlog && (yield* unsentOf(step, conversation)).length === 0) continue;
+    yield* publishUnsent(step, conversation);
+    conversation.save(step);
   }
 }
 
@@ -258,9 +285,8 @@ export function* quota(step: Step): Steps<Quota> {
   if (!rateLimit) return create(QuotaSchema);
   const { remaining, renewsMs } = step.allowance;
   let waiting = 0;
-  for (const { key, record } of yield* step.scan(OutgoingRecordSchema, Keys.outbox)) {
-    const [, conversationId, sequence] = key.split("/");
-    if (!record.sent && !step.isPublishing(`m/${conversationId}/${Number(sequence)}`)) waiting++;
+  for (const { key } of yield* step.scan(StateRecordSchema, Keys.outstandings)) {
+    waiting += (yield* unsentOf(step, yield* Conversation.load(step, lastPart(key)))).length;
   }
   return create(QuotaSchema, {
     limited: true,
@@ -358,19 +384,27 @@ export function* resendUnacknowledged(
   askForAcknowledgement: () => void,
 ): Steps<void> {
   const { stream } = conversation;
-  const records = yield* outgoingRecords(step, conversation);
   const unanswered = conversation.isRepairUnanswered(step);
+  const waiting: number[] = [];
+  for (const sequence of outstanding(conversation)) {
+    const record = yield* outgoing(step, conversation, sequence);
+    if (record) waiting.push(sequence);
+    // The rest follows once the peer shows signs of life.
+    if (waiting.length === RESEND_BATCH) break;
+  }
   // What was given up is still to be told: until then a silent peer is asked for a sign of life.
   const untold = stream.abandoned.length > 0 && stream.resendRound < MAX_UNTOLD_ROUNDS;
-  if (records.length === 0 && !unanswered && !untold) {
+  if (waiting.length === 0 && !unanswered && !untold) {
     stream.resendMs = 0n;
     stream.resendRound = 0;
     return;
   }
   stream.resendRound++;
-  const left = records.filter(({ record }) => record.lastSentMs !== 0n);
-  for (const { sequence, record } of left.slice(0, RESEND_BATCH))
+  for (const sequence of waiting) {
+    const record = yield* outgoing(step, conversation, sequence);
+    if (!record || record.lastSentMs === 0n) continue;
     if (!publishRecord(step, conversation, sequence, record, Priority.REPAIR)) break;
+  }
   if ((stream.resendRound > 1 || unanswered) && conversation.canSend) askForAcknowledgement();
   const delay = Math.min(step.settings.resendAfterMs * 2 ** Math.min(stream.resendRound, 20), MAX_RESEND_INTERVAL_MS);
   stream.resendMs = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
@@ -380,11 +414,12 @@ export function* resendUnacknowledged(
 export function* expireOutgoing(step: Step, conversation: Conversation): Steps<void> {
   const { stream } = conversation;
   let earliest = 0n;
-  for (const { sequence, record } of yield* outgoingRecords(step, conversation)) {
+  for (const sequence of outstanding(conversation)) {
+    const record = yield* outgoing(step, conversation, sequence);
+    // Given up with the first part of its message.
+    if (!record) continue;
     if (Number(record.expiresMs) <= step.nowMs) {
-      if (yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence))) {
-        yield* abandon(step, conversation, record, FailureReason.EXPIRED);
-      }
+      yield* abandon(step, conversation, record, FailureReason.EXPIRED);
       jumpToFarBeacon(step.crypto, conversation.session);
       if (stream.resendMs === 0n) stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
     } else if (earliest === 0n || record.expiresMs < earliest) earliest = record.expiresMs;
@@ -398,18 +433,18 @@ export function* isSetUpWaiting(step: Step, conversation: Conversation): Steps<b
 }
 
 export function* cancelMessage(step: Step, conversation: Conversation, messageId: string): Steps<void> {
-  const records = yield* outgoingRecords(step, conversation);
-  for (const { sequence, record } of records) {
-    if (record.messageId !== messageId) continue;
+  for (const sequence of outstanding(conversation)) {
+    const record = yield* outgoing(step, conversation, sequence);
+    if (record?.messageId !== messageId) continue;
     if (sequence === 1 && conversation.isUnanswered) {
       throw new ChatError(
         ErrorCode.INVALID_ARGUMENT,
         "message_id: the first message carries the set-up and cannot be taken back; delete the conversation",
       );
     }
-    if (records.every((other) => other.record.sent || other.record.messageId === messageId))
-      leaveQueue(step, conversation);
-    return yield* abandon(step, conversation, record, FailureReason.CANCELLED);
+    yield* abandon(step, conversation, record, FailureReason.CANCELLED);
+    if ((yield* unsentOf(step, conversation)).length === 0) leaveQueue(step, conversation);
+    return;
   }
   throw new ChatError(ErrorCode.MESSAGE_NOT_FOUND, "message_id: no message of ours with this id waits for delivery");
 }
@@ -417,7 +452,9 @@ export function* cancelMessage(step: Step, conversation: Conversation, messageId
 /** The session's keys are gone: nothing that waits can be delivered under them. */
 export function* failAll(step: Step, conversation: Conversation): Steps<void> {
   const failed = new Set<string>();
-  for (const { sequence, record } of yield* outgoingRecords(step, conversation)) {
+  for (const sequence of outstanding(conversation)) {
+    const record = yield* outgoing(step, conversation, sequence);
+    if (!record) continue;
     step.delete(Keys.outgoing(conversation.id, sequence));
     if (failed.has(record.messageId)) continue;
     failed.add(record.messageId);

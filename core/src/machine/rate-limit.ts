@@ -8,10 +8,21 @@ import type { Step, Steps } from "./step.ts";
 export function* loadAllowance(step: Step): Steps<void> {
   const { rateLimit } = step.settings;
   if (!rateLimit) return;
-  const record = (yield* step.get(RateRecordSchema, Keys.rate)) ?? create(RateRecordSchema);
   const epochSeconds = rateLimit.epochMs / 1000;
-  if (record.epochSeconds !== epochSeconds) Object.assign(record, { epochSeconds, epochs: [], closedEpoch: 0n });
+  const record =
+    (yield* step.get(RateRecordSchema, Keys.rate(epochSeconds))) ?? create(RateRecordSchema, { epochSeconds });
   step.allowance = new Allowance(rateLimit, record, step.nowMs);
+}
+
+/** The database is an old copy: closes the present epoch of every length that was ever counted, also while there is no limit. */
+export function* closeAllowances(step: Step): Steps<void> {
+  step.allowance.close();
+  for (const { key, record } of yield* step.scan(RateRecordSchema, Keys.rates)) {
+    if (record.epochSeconds * 1000 === step.settings.rateLimit?.epochMs) continue;
+    const allowance = new Allowance({ epochMs: record.epochSeconds * 1000, messages: 0 }, record, step.nowMs);
+    allowance.close();
+    step.put(RateRecordSchema, key, record);
+  }
 }
 
 /** After its last: stores what was used, and tells the application that messages wait, or wait no longer. */
@@ -25,5 +36,5 @@ export function* settleAllowance(step: Step): Steps<void> {
     const value = { $typeName: "chatsdk.v1.QuotaChanged" as const, exhausted, renewsMs };
     yield* step.event("", "", { case: "quotaChanged", value });
   }
-  step.put(RateRecordSchema, Keys.rate, record);
+  step.put(RateRecordSchema, Keys.rate(record.epochSeconds), record);
 }

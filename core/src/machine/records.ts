@@ -8,7 +8,9 @@ export const Keys = {
   conversations: "conv/",
   outgoing: (conversation: string, sequence: number) => `out/${conversation}/${ordered(sequence, 10)}`,
   outgoingOf: (conversation: string) => `out/${conversation}/`,
-  outbox: "out/",
+  /** Conversations with messages that are not acknowledged. */
+  outstanding: (conversation: string) => `outstanding/${conversation}`,
+  outstandings: "outstanding/",
   held: (conversation: string, sequence: number) => `held/${conversation}/${ordered(sequence, 10)}`,
   heldOf: (conversation: string) => `held/${conversation}/`,
   /** The parts of one frame, by the sequence of the first and the frame's hash. */
@@ -23,7 +25,9 @@ export const Keys = {
   event: (number: bigint) => `event/${ordered(number, 20)}`,
   events: "event/",
   state: "state",
-  rate: "rate",
+  /** Of each length of epochs ever set: back at one, its slots are still used. */
+  rate: (epochSeconds: number) => `rate/${ordered(epochSeconds, 5)}`,
+  rates: "rate/",
   generation: "generation",
 } as const;
 

@@ -193,6 +193,35 @@ function verifyRepair(
   return acceptance;
 }
 
+function pendingHello(
+  step: Step,
+  account: AccountRecord,
+  prekey: PrekeyRecord,
+  conversation: Conversation,
+): Acceptance["hello"] | undefined {
+  const { pendingRepair } = conversation.record;
+  if (pendingRepair.length === 0) return undefined;
+  try {
+    return verifyRepair(step, account, prekey, conversation, decodeHandshake(pendingRepair), new Uint8Array(32)).hello;
+  } catch (error) {
+    if (error instanceof Rejected) return undefined;
+    throw error;
+  }
+}
+
+/** What was kept may have become void: by a rollback (the prekey counts as made then), or by other settings. */
+function verifyPending(...args: Parameters<typeof verifyRepair>): Acceptance {
+  try {
+    return verifyRepair(...args);
+  } catch (error) {
+    if (!(error instanceof Rejected)) throw error;
+    throw new ChatError(
+      ErrorCode.NO_REPAIR_PENDING,
+      `conversation_id: the request counts no more (${error.reason}); ask for a repair, or let the peer ask again`,
+    );
+  }
+}
+
 /**
  * Both sides have asked. The one whose identity key is greater goes on; the other's request is withdrawn, and its user is asked for
  * consent like anybody's.
@@ -200,7 +229,10 @@ function verifyRepair(
 function giveWay(step: Step, conversation: Conversation, account: AccountRecord): void {
   const { record } = conversation;
   const ours = bytesToHex(step.crypto.ed25519PublicKey(account.identitySeed));
-  if (ours > bytesToHex(record.peerIdentityKey)) throw new Rejected("repair: both asked, and ours goes first");
+  // A request whose time is over goes out no more: to insist on it would leave both waiting for ever.
+  const insists = conversation.stream.resendMs !== 0n;
+  if (insists && ours > bytesToHex(record.peerIdentityKey))
+    throw new Rejected("repair: both asked, and ours goes first");
   record.repairEnvelope = EMPTY;
   dropSession(step, conversation);
 }
@@ -216,11 +248,21 @@ export function* takeRepair(step: Step, prekeyKey: string, handshake: InboxHands
   const sent = (record.sessionState as SessionState) === SessionState.REPAIR_SENT;
   const bothAsked = sent && record.recoveryPrekeyId !== lastPart(prekeyKey);
   const again = Number(record.repairMs) + step.settings.repairIntervalMs;
-  if (record.repairMs !== 0n && again > step.nowMs && record.session && !bothAsked) {
+  if (
+    record.repairMs !== 0n &&
+    again > step.nowMs &&
+    record.session &&
+    !bothAsked &&
+    record.pendingRepair.length === 0
+  ) {
     throw new Rejected("repair: asked for too often");
   }
   const account = yield* loadAccount(step, record.accountId);
-  verifyRepair(step, account, prekey, conversation, handshake, new Uint8Array(32));
+  const { hello } = verifyRepair(step, account, prekey, conversation, handshake, new Uint8Array(32));
+  // The newest made, not the last to arrive: its author has the keys of that one alone, and the nodes keep the others.
+  const kept = pendingHello(step, account, prekey, conversation);
+  if (kept && kept.createdMs >= hello.createdMs)
+    throw new Rejected("repair: older than the one that waits for consent");
   if (bothAsked) giveWay(step, conversation, account);
   if (record.recoveryPrekeyId !== lastPart(prekeyKey)) {
     yield* forgetPrekey(step, Keys.prekey(record.recoveryPrekeyId));
@@ -243,7 +285,7 @@ export function* acceptRepair(step: Step, conversation: Conversation, history: H
     throw new ChatError(ErrorCode.INTERNAL, "conversation_id: its recovery prekey is gone; share a new invite");
   const recovery = newRecoveryPrekey(step);
   const handshake = decodeHandshake(record.pendingRepair);
-  const acceptance = verifyRepair(step, account, prekey, conversation, handshake, recovery.publicKey);
+  const acceptance = verifyPending(step, account, prekey, conversation, handshake, recovery.publicKey);
   yield* endStreams(step, conversation);
   install(step, conversation, { ...acceptance, initiator: false }, recovery);
   yield* forgetFormerPrekeys(step, conversation.id, record.recoveryPrekeyId);
