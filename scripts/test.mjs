@@ -149,6 +149,7 @@ async function goLane() {
     [rln, RLN],
     [go, []],
     [relay, PLAIN],
+    [join(root, "examples", "go"), []],
   ]) {
     await check("go", ["vet", ...tags, "./..."], { cwd });
     await goTest(cwd, [...tags, "./..."]);
