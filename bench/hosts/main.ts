@@ -37,13 +37,13 @@ for (const [engine, program] of [
     rows.push({ engine, crypto, result: await measure([...program, MODULES[crypto]], COUNTS[crypto]), start });
   }
 }
-requireSameBytes(rows);
 
 console.log(`${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores, load ${loadavg()[0]!.toFixed(1)}\n`);
 console.log(`${engineTable(rows)}\n\n${coldStarts(rows)}\n\n${memoryTable(rows)}\n\n${moduleSizes()}`);
 const agents = [];
 for (const [language, command] of Object.entries(AGENTS)) agents.push({ language, start: await agentStart(command) });
 console.log(`\n${wholeStarts(agents)}`);
+requireSameBytes(rows);
 
 /** The first run compiles the module and, where there is a cache, leaves it there; the second loads it. */
 async function measure(program: readonly string[], counts: readonly string[]): Promise<EngineRow["result"]> {
