@@ -27,16 +27,20 @@ struct Request {
     params: Parameters,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
-    match run().await {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("agent: {error}");
-            ExitCode::from(2)
-        }
-    }
+    let failed = |error: std::io::Error| {
+        eprintln!("agent: {error}");
+        ExitCode::from(2)
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(error),
+    };
+    let code = runtime.block_on(run()).unwrap_or_else(failed);
+    // A thread may wait for a line of standard input for ever.
+    runtime.shutdown_background();
+    code
 }
 
 async fn run() -> std::io::Result<ExitCode> {
