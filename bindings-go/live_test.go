@@ -1,52 +1,14 @@
 package chatsdk_test
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"chatsdk"
 	"chatsdk/internal/localnet"
+	"chatsdk/internal/servicenode"
 )
-
-// liveNode starts the repository's service node, whose program WAKU_NODE_BIN names, and returns its TCP and websocket addresses.
-func liveNode(t *testing.T) (tcp, websocket string) {
-	t.Helper()
-	program := os.Getenv("WAKU_NODE_BIN")
-	if program == "" {
-		t.Skip("SKIPPED: WAKU_NODE_BIN does not name the service node's program (waku-node/README.md), so nothing is known about a real network")
-	}
-	command := exec.CommandContext(t.Context(), program, "--exit-on-stdin-close", "--log-level", "error")
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		// Ends the program; what it then reports does not matter.
-		_ = stdin.Close()
-		_ = command.Wait()
-	})
-	var ready struct{ TCP, Websocket string }
-	line, err := bufio.NewReader(stdout).ReadBytes('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(line, &ready); err != nil {
-		t.Fatal(err)
-	}
-	return ready.TCP, ready.Websocket
-}
 
 func onNode(t *testing.T, path, address string) chatsdk.Options {
 	t.Helper()
@@ -56,7 +18,8 @@ func onNode(t *testing.T, path, address string) chatsdk.Options {
 }
 
 func TestF2_F3_TwoClientsChatOverARealNodeAndOneOfThemIsAwayForAWhile(t *testing.T) {
-	tcp, websocket := liveNode(t)
+	node := servicenode.Start(t)
+	tcp, websocket := node.TCP, node.Websocket
 	folder := t.TempDir()
 	alice := join(t, onNode(t, filepath.Join(folder, "alice.db"), tcp))
 	path := filepath.Join(folder, "bob.db")
@@ -81,7 +44,8 @@ func TestF2_F3_TwoClientsChatOverARealNodeAndOneOfThemIsAwayForAWhile(t *testing
 }
 
 func TestF3_AnInviteIsAcceptedWhileItsAuthorIsAway(t *testing.T) {
-	tcp, websocket := liveNode(t)
+	node := servicenode.Start(t)
+	tcp, websocket := node.TCP, node.Websocket
 	folder := t.TempDir()
 	path := filepath.Join(folder, "alice.db")
 	alice := join(t, onNode(t, path, tcp))

@@ -1,61 +1,16 @@
 package waku_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"chatsdk/abi"
+	"chatsdk/internal/servicenode"
 	"chatsdk/waku"
 )
-
-// serviceNode starts the repository's service node, whose program WAKU_NODE_BIN names.
-func serviceNode(t *testing.T, arguments ...string) *liveNode {
-	t.Helper()
-	program := os.Getenv("WAKU_NODE_BIN")
-	if program == "" {
-		t.Skip("SKIPPED: WAKU_NODE_BIN does not name the service node's program (waku-node/README.md), so nothing is known about a real network")
-	}
-	command := exec.CommandContext(t.Context(), program, append([]string{"--exit-on-stdin-close", "--log-level", "error"}, arguments...)...)
-	command.Stderr = os.Stderr
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	node := &liveNode{stop: func() {
-		// Ends the program; what it then reports does not matter.
-		_ = stdin.Close()
-		_ = command.Wait()
-	}}
-	t.Cleanup(node.stop)
-	line, err := bufio.NewReader(stdout).ReadBytes('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(line, node); err != nil {
-		t.Fatal(err)
-	}
-	return node
-}
-
-type liveNode struct {
-	TCP       string `json:"tcp"`
-	Websocket string `json:"websocket"`
-	stop      func()
-}
 
 // listener is a started transport whose events go to channels.
 type listener struct {
@@ -143,7 +98,7 @@ func (l *listener) history(t *testing.T, topics ...string) []string {
 const topic = "/chatsdk/2/live/proto"
 
 func TestF3_MessagesPassBetweenTwoTransportsOverTCPAndWebsockets(t *testing.T) {
-	node := serviceNode(t)
+	node := servicenode.Start(t)
 	alice := listen(t, waku.Options{Peers: []string{node.TCP}})
 	bob := listen(t, waku.Options{Peers: []string{node.Websocket}})
 	bob.subscribe(t, topic)
@@ -171,7 +126,7 @@ func TestF3_MessagesPassBetweenTwoTransportsOverTCPAndWebsockets(t *testing.T) {
 }
 
 func TestF4_HistoryHasWhatWasSentWhileNobodyListened(t *testing.T) {
-	node := serviceNode(t)
+	node := servicenode.Start(t)
 	alice := listen(t, waku.Options{Peers: []string{node.TCP}, HistoryPageSize: 7})
 	next(t, alice.online)
 	for i := range 30 {
@@ -188,7 +143,7 @@ func TestF4_HistoryHasWhatWasSentWhileNobodyListened(t *testing.T) {
 
 func TestF3_TheTransportComesBackAndSubscribesAgain(t *testing.T) {
 	key := "1122334455667788990011223344556677889900112233445566778899001122"
-	first := serviceNode(t, "--node-key", key)
+	first := servicenode.Start(t, "--node-key", key)
 	alice := listen(t, waku.Options{Peers: []string{first.TCP}})
 	alice.subscribe(t, topic)
 	if !next(t, alice.online) {
@@ -198,14 +153,14 @@ func TestF3_TheTransportComesBackAndSubscribesAgain(t *testing.T) {
 	if _, err := fmt.Sscanf(first.TCP, "/ip4/127.0.0.1/tcp/%d/", &port); err != nil {
 		t.Fatal(err)
 	}
-	first.stop()
+	first.Stop()
 	if next(t, alice.online) {
 		t.Fatal("still online without a node")
 	}
 	if err := alice.Publish(t.Context(), &abi.Publish{Topic: topic, Payload: []byte("x")}); err == nil {
 		t.Error("published without a node")
 	}
-	serviceNode(t, "--node-key", key, "--tcp-port", fmt.Sprint(port))
+	servicenode.Start(t, "--node-key", key, "--tcp-port", fmt.Sprint(port))
 	if !next(t, alice.online) {
 		t.Fatal("not online again")
 	}
@@ -216,7 +171,7 @@ func TestF3_TheTransportComesBackAndSubscribesAgain(t *testing.T) {
 }
 
 func TestF3_AnAddressWithoutAPeerIDWorks(t *testing.T) {
-	node := serviceNode(t)
+	node := servicenode.Start(t)
 	for _, address := range []string{node.TCP, node.Websocket} {
 		bare, _, _ := strings.Cut(address, "/p2p/")
 		alice := listen(t, waku.Options{Peers: []string{bare}})

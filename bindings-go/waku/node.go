@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"chatsdk/waku/internal/history"
 	"chatsdk/waku/internal/mesh"
 	"chatsdk/waku/internal/wire"
 )
@@ -318,7 +319,7 @@ func (n *node) filter(action wire.FilterAction, request filterRequest) error {
 		if !status.Busy() || attempt > busyRetries {
 			return err
 		}
-		if err := sleep(n.open, busyPause*time.Duration(attempt)); err != nil {
+		if err := history.Sleep(n.open, busyPause*time.Duration(attempt)); err != nil {
 			return err
 		}
 	}
@@ -373,13 +374,4 @@ func requests(all, without topics) []filterRequest {
 		}
 	}
 	return found
-}
-
-func sleep(ctx context.Context, pause time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(pause):
-		return nil
-	}
 }

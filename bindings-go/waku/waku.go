@@ -272,7 +272,7 @@ func (t *Transport) push(ctx context.Context, pubsubTopic string, message *wire.
 		default:
 			return retryable(failures[0], "no node took the message")
 		}
-		if err := sleep(ctx, history.Backoff(attempt, 250*time.Millisecond, 2*time.Second)); err != nil {
+		if err := history.Sleep(ctx, history.Backoff(attempt, 250*time.Millisecond, 2*time.Second)); err != nil {
 			return err
 		}
 	}

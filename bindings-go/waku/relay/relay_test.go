@@ -1,53 +1,16 @@
 package relay_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"testing"
 	"time"
 
 	"chatsdk/abi"
+	"chatsdk/internal/servicenode"
 	"chatsdk/waku"
 	"chatsdk/waku/relay"
 )
-
-func serviceNode(t *testing.T) string {
-	t.Helper()
-	program := os.Getenv("WAKU_NODE_BIN")
-	if program == "" {
-		t.Skip("SKIPPED: WAKU_NODE_BIN does not name the service node's program (waku-node/README.md), so nothing is known about a real network")
-	}
-	command := exec.CommandContext(t.Context(), program, "--exit-on-stdin-close", "--log-level", "error")
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		// Ends the program; what it then reports does not matter.
-		_ = stdin.Close()
-		_ = command.Wait()
-	})
-	var ready struct{ TCP string }
-	line, err := bufio.NewReader(stdout).ReadBytes('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(line, &ready); err != nil {
-		t.Fatal(err)
-	}
-	return ready.TCP
-}
 
 // start runs a transport and collects what it hears.
 func start(t *testing.T, transport *waku.Transport, topic string) (heard chan string, online chan bool) {
@@ -97,7 +60,7 @@ func next[T any](t *testing.T, channel chan T) T {
 const topic = "/chatsdk/2/relay/proto"
 
 func TestF3_ARelayAndALightClientHearEachOtherAndTheStoreHasBoth(t *testing.T) {
-	options := waku.Options{Peers: []string{serviceNode(t)}}
+	options := waku.Options{Peers: []string{servicenode.Start(t).TCP}}
 	relaying, err := relay.New(options)
 	if err != nil {
 		t.Fatal(err)

@@ -162,7 +162,7 @@ func firstAnswer(ctx context.Context, request *wire.StoreRequest, options Option
 	failure := errNoNode
 	for round := range options.Rounds {
 		if round > 0 {
-			if err := sleep(ctx, Backoff(round, options.Pause, maxPause)); err != nil {
+			if err := Sleep(ctx, Backoff(round, options.Pause, maxPause)); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -186,7 +186,8 @@ func Backoff(attempt int, first, longest time.Duration) time.Duration {
 	return full/2 + rand.N(full/2+1)
 }
 
-func sleep(ctx context.Context, pause time.Duration) error {
+// Sleep pauses; it fails with the cause of ctx if that ends first.
+func Sleep(ctx context.Context, pause time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
