@@ -4,7 +4,7 @@
 export const CONTRACT_VERSION = 1;
 
 /** SHA-256 of the contract's schemas without comments, in hexadecimal. */
-export const CONTRACT_HASH = "7db8811029d615359a30ce22f8f48674933d6be49ee3317a3036658e916fb7aa";
+export const CONTRACT_HASH = "027b5a6af65291d515ce62ecd7863d8fc2a86130693b93e416d5d01a28983c9d";
 
 /** The most bytes a request or a result has at the boundary of the core module. */
 export const MAXIMUM_LENGTH = 67108864;

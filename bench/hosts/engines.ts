@@ -23,7 +23,7 @@ export class DirectEngine implements Engine {
     const header = Vault.create(this.#crypto, derivation, hostKey, new Entropy(this.#crypto, entropy));
     this.#core = new Core(this.#crypto, create(ConfigSchema, CONFIG), Vault.open(this.#crypto, header, hostKey));
     this.#reader = reader;
-    this.#drive(this.#core.readGeneration());
+    this.#drive(this.#core.open());
   }
 
   step(input: MessageInitShape<typeof InputSchema>): StepResult {

@@ -6,7 +6,7 @@ package abi
 const ContractVersion uint32 = 1
 
 // ContractHash is the SHA-256 of the contract's schemas without comments, in hexadecimal.
-const ContractHash = "7db8811029d615359a30ce22f8f48674933d6be49ee3317a3036658e916fb7aa"
+const ContractHash = "027b5a6af65291d515ce62ecd7863d8fc2a86130693b93e416d5d01a28983c9d"
 
 // MaximumLength is the most bytes a request or a result has at the boundary of the core module.
 const MaximumLength = 67108864

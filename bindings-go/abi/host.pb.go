@@ -166,7 +166,7 @@ type Config struct {
 	HistoryIntervalMs uint32 `protobuf:"varint,14,opt,name=history_interval_ms,json=historyIntervalMs,proto3" json:"history_interval_ms,omitempty"`
 	// Least time between repair requests of a conversation; default 24 h.
 	RepairIntervalMs uint64 `protobuf:"varint,16,opt,name=repair_interval_ms,json=repairIntervalMs,proto3" json:"repair_interval_ms,omitempty"`
-	// Set: publications are limited as a network with RLN demands (docs/spec/11-rate-limit.md). Not set: no limit.
+	// Set: publications are limited as a network with RLN demands (docs/spec/07-waku.md). Not set: no limit.
 	RateLimit     *RateLimit `protobuf:"bytes,17,opt,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -319,10 +319,13 @@ type RateLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Length of an epoch in seconds, 1 to 86,400; default 600.
 	EpochSeconds uint32 `protobuf:"varint,1,opt,name=epoch_seconds,json=epochSeconds,proto3" json:"epoch_seconds,omitempty"`
-	// Publications in an epoch, 1 to 65,535; default 100.
+	// Publications in an epoch, 1 to 65,535; default: as kept with the credentials, or else 100.
 	MessagesPerEpoch uint32 `protobuf:"varint,2,opt,name=messages_per_epoch,json=messagesPerEpoch,proto3" json:"messages_per_epoch,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The membership's credentials, at most 65,536 bytes, whose form is the prover's. Given once, they are kept, sealed, in the secrets
+	// store, and come back in CoreOpened. Two databases must never hold the same: together they would use slots twice.
+	Credentials   []byte `protobuf:"bytes,3,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RateLimit) Reset() {
@@ -367,6 +370,13 @@ func (x *RateLimit) GetMessagesPerEpoch() uint32 {
 		return x.MessagesPerEpoch
 	}
 	return 0
+}
+
+func (x *RateLimit) GetCredentials() []byte {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
 }
 
 // One input. The same records, input, time and entropy give the same outcome, to the byte.
@@ -2978,10 +2988,11 @@ const file_chatsdk_v1_host_proto_rawDesc = "" +
 	"\x13history_interval_ms\x18\x0e \x01(\rR\x11historyIntervalMs\x12,\n" +
 	"\x12repair_interval_ms\x18\x10 \x01(\x04R\x10repairIntervalMs\x124\n" +
 	"\n" +
-	"rate_limit\x18\x11 \x01(\v2\x15.chatsdk.v1.RateLimitR\trateLimit\"^\n" +
+	"rate_limit\x18\x11 \x01(\v2\x15.chatsdk.v1.RateLimitR\trateLimit\"\x85\x01\n" +
 	"\tRateLimit\x12#\n" +
 	"\repoch_seconds\x18\x01 \x01(\rR\fepochSeconds\x12,\n" +
-	"\x12messages_per_epoch\x18\x02 \x01(\rR\x10messagesPerEpoch\"\xf0\r\n" +
+	"\x12messages_per_epoch\x18\x02 \x01(\rR\x10messagesPerEpoch\x12%\n" +
+	"\vcredentials\x18\x03 \x01(\fB\x03\x80\x01\x01R\vcredentials\"\xf0\r\n" +
 	"\x05Input\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x04R\x05nowMs\x12\x1d\n" +
 	"\aentropy\x18\x02 \x01(\fB\x03\x80\x01\x01R\aentropy\x12)\n" +

@@ -351,8 +351,10 @@ type CoreOpened struct {
 	Generation uint64 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
 	// Messages are sealed: searching means opening them.
 	SealsMessages bool `protobuf:"varint,2,opt,name=seals_messages,json=sealsMessages,proto3" json:"seals_messages,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// For the prover of rate limit proofs: those of the config, or those kept before. Empty: none, or there is no rate limit.
+	RateLimitCredentials []byte `protobuf:"bytes,3,opt,name=rate_limit_credentials,json=rateLimitCredentials,proto3" json:"rate_limit_credentials,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *CoreOpened) Reset() {
@@ -397,6 +399,13 @@ func (x *CoreOpened) GetSealsMessages() bool {
 		return x.SealsMessages
 	}
 	return false
+}
+
+func (x *CoreOpened) GetRateLimitCredentials() []byte {
+	if x != nil {
+		return x.RateLimitCredentials
+	}
+	return nil
 }
 
 // A step's result.
@@ -660,13 +669,14 @@ const file_chatsdk_v1_module_proto_rawDesc = "" +
 	"\x0fOpenCoreRequest\x12*\n" +
 	"\x06config\x18\x01 \x01(\v2\x12.chatsdk.v1.ConfigR\x06config\x12/\n" +
 	"\x06header\x18\x02 \x01(\v2\x17.chatsdk.v1.VaultHeaderR\x06header\x12\x1e\n" +
-	"\bhost_key\x18\x03 \x01(\fB\x03\x80\x01\x01R\ahostKey\"S\n" +
+	"\bhost_key\x18\x03 \x01(\fB\x03\x80\x01\x01R\ahostKey\"\x8e\x01\n" +
 	"\n" +
 	"CoreOpened\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
 	"generation\x12%\n" +
-	"\x0eseals_messages\x18\x02 \x01(\bR\rsealsMessages\"[\n" +
+	"\x0eseals_messages\x18\x02 \x01(\bR\rsealsMessages\x129\n" +
+	"\x16rate_limit_credentials\x18\x03 \x01(\fB\x03\x80\x01\x01R\x14rateLimitCredentials\"[\n" +
 	"\n" +
 	"StepResult\x12-\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x13.chatsdk.v1.OutcomeR\aoutcome\x12\x1e\n" +

@@ -118,6 +118,18 @@ func (x *SentMessage) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redact
 func (x *SentMessage) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
 
 // Format prints the message without its secrets, whatever the verb.
+func (x *Config) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+
+// LogValue is the message without its secrets.
+func (x *Config) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+
+// Format prints the message without its secrets, whatever the verb.
+func (x *RateLimit) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+
+// LogValue is the message without its secrets.
+func (x *RateLimit) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+
+// Format prints the message without its secrets, whatever the verb.
 func (x *Input) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
 
 // LogValue is the message without its secrets.
@@ -158,6 +170,12 @@ func (x *OpenCoreRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, Re
 
 // LogValue is the message without its secrets.
 func (x *OpenCoreRequest) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+
+// Format prints the message without its secrets, whatever the verb.
+func (x *CoreOpened) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+
+// LogValue is the message without its secrets.
+func (x *CoreOpened) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
 
 // Format prints the message without its secrets, whatever the verb.
 func (x *StepResult) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }

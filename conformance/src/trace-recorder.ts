@@ -9,7 +9,7 @@ import {
   VaultHeaderSchema,
 } from "@chatsdk/abi/host_pb";
 import { CoreOpenedSchema, StepResultSchema } from "@chatsdk/abi/module_pb";
-import { type Answer, Core, type Crypto, type Steps, type Vault } from "@chatsdk/core";
+import { type Answer, Core, type Crypto, type Opened, type Steps, type Vault } from "@chatsdk/core";
 import { Disk } from "./disk.ts";
 import { type ConfigValue, HOST_KEY, Machine } from "./machine.ts";
 import { digestOf, type Found, partsOf, toHex, type Trace, type TraceRead } from "./trace.ts";
@@ -31,12 +31,12 @@ class TraceRecorder {
     };
   }
 
-  *open(reading: Steps<bigint>, sealsMessages: boolean): Steps<bigint> {
+  *open(opening: Steps<Opened>, sealsMessages: boolean): Steps<Opened> {
     const reads: TraceRead[] = [];
-    const generation = yield* this.#noting(reading, reads);
-    const result = encoded(CoreOpenedSchema, create(CoreOpenedSchema, { generation, sealsMessages }));
+    const found = yield* this.#noting(opening, reads);
+    const result = encoded(CoreOpenedSchema, create(CoreOpenedSchema, { ...found, sealsMessages }));
     this.trace.lives.push({ open: { reads, result }, steps: [] });
-    return generation;
+    return found;
   }
 
   *step(input: Input, stepping: Steps<Outcome>, generation: () => bigint): Steps<Outcome> {
@@ -94,14 +94,14 @@ class RecordedCore extends Core {
     this.#sealsMessages = vault.sealsMessages;
   }
 
-  override *readGeneration(): Steps<bigint> {
+  override *open(): Steps<Opened> {
     this.#opened = true;
-    return yield* this.#recorder.open(super.readGeneration(), this.#sealsMessages);
+    return yield* this.#recorder.open(super.open(), this.#sealsMessages);
   }
 
   override *step(input: Input): Steps<Outcome> {
     // As a module does in OpenCore, before the first step.
-    if (!this.#opened) yield* this.readGeneration();
+    if (!this.#opened) yield* this.open();
     return yield* this.#recorder.step(input, super.step(input), () => this.generation);
   }
 

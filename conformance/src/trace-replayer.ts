@@ -173,8 +173,8 @@ export class NativeEngine implements TraceEngine {
     const { config, header, hostKey } = fromBinary(OpenCoreRequestSchema, request);
     const vault = Vault.open(this.#crypto, header!, hostKey);
     this.#core = new Core(this.#crypto, config!, vault);
-    const generation = drive(this.#core.readGeneration(), reader);
-    return toBinary(CoreOpenedSchema, create(CoreOpenedSchema, { generation, sealsMessages: vault.sealsMessages }));
+    const found = drive(this.#core.open(), reader);
+    return toBinary(CoreOpenedSchema, create(CoreOpenedSchema, { ...found, sealsMessages: vault.sealsMessages }));
   }
 
   step(input: Uint8Array, reader: Reader): Uint8Array {

@@ -8,6 +8,6 @@ export { nobleCrypto } from "./crypto/noble.ts";
 export { Entropy } from "./entropy.ts";
 export { ChatError } from "./errors.ts";
 export { INVITE_PREFIX } from "./invite/invite-link.ts";
-export { Core } from "./machine/core.ts";
+export { Core, type Opened } from "./machine/core.ts";
 export type { Answer, Steps } from "./machine/step.ts";
 export { Vault } from "./vault/vault.ts";

@@ -6,6 +6,8 @@ import { SUITE_CLASSIC, SUITE_HYBRID } from "./handshake/suite.ts";
 const MINUTE = 60 * 1000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
+const DEFAULT_MESSAGES_PER_EPOCH = 100;
+const MAX_CREDENTIALS_SIZE = 65536;
 
 /** Settings with every default filled in; times in milliseconds. */
 export interface Settings {
@@ -25,7 +27,12 @@ export interface Settings {
   historyIntervalMs: number;
   repairIntervalMs: number;
   /** `undefined`: no limit. */
-  rateLimit: { epochMs: number; messages: number } | undefined;
+  rateLimit: RateLimit | undefined;
+}
+
+export interface RateLimit {
+  epochMs: number;
+  messages: number;
 }
 
 export const MAX_RESEND_INTERVAL_MS = 6 * HOUR;
@@ -54,7 +61,7 @@ export function settingsOf(config: Config): Settings {
     repairIntervalMs: Number(config.repairIntervalMs) || DAY,
     rateLimit: config.rateLimit && {
       epochMs: (config.rateLimit.epochSeconds || 600) * 1000,
-      messages: config.rateLimit.messagesPerEpoch || 100,
+      messages: config.rateLimit.messagesPerEpoch || DEFAULT_MESSAGES_PER_EPOCH,
     },
   };
   const refuse = (field: string, remedy: string): never => {
@@ -69,6 +76,8 @@ export function settingsOf(config: Config): Settings {
   const { rateLimit } = settings;
   if (rateLimit && rateLimit.epochMs > DAY) refuse("rate_limit.epoch_seconds", "give 1 to 86,400");
   if (rateLimit && rateLimit.messages > 65535) refuse("rate_limit.messages_per_epoch", "give 1 to 65,535");
+  if ((config.rateLimit?.credentials.length ?? 0) > MAX_CREDENTIALS_SIZE)
+    refuse("rate_limit.credentials", "give at most 65,536 bytes");
   if (settings.minimumSuite > settings.maximumSuite || settings.maximumSuite > SUITE_HYBRID) {
     refuse("minimum_suite, maximum_suite", "give suites from 1 to 2, the minimum not above the maximum");
   }

@@ -52,9 +52,9 @@ export function coreModule(crypto: Crypto, cryptoName: string): CoreModule {
       const vault = Vault.open(crypto, header, hostKey);
       wipe(hostKey);
       const core = new Core(crypto, config, vault);
-      const generation = run(core.readGeneration());
+      const found = run(core.open());
       opened = { core, vault };
-      return { generation, sealsMessages: vault.sealsMessages };
+      return { ...found, sealsMessages: vault.sealsMessages };
     },
 
     step(input) {

@@ -159,7 +159,7 @@ export class ChatClient implements AsyncDisposable {
 
   async #start(core: Core, header: VaultHeader): Promise<void> {
     const { anchor, acceptRollback = false, transport } = this.#parts;
-    const generation = await this.#engine.read(core.readGeneration());
+    const { generation } = await this.#engine.read(core.open());
     const seen = await anchor?.read(header.databaseId);
     const rolledBack = seen !== undefined && seen > generation;
     if (rolledBack && !acceptRollback) {

@@ -2,8 +2,9 @@ import { create } from "@bufbuild/protobuf";
 import { DoneSchema, SafetyNumberSchema, SentMessageSchema } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { type Config, type Input, type Outcome, type Reply, ReplySchema } from "@chatsdk/abi/host_pb";
-import { ConversationRecordSchema, GenerationRecordSchema } from "@chatsdk/abi/records_pb";
+import { ConversationRecordSchema, GenerationRecordSchema, type MembershipRecord } from "@chatsdk/abi/records_pb";
 import { ReadReceiptSchema } from "@chatsdk/abi/content_pb";
+import { EMPTY } from "../bytes.ts";
 import { encode } from "../codec.ts";
 import { BASIC_DOMAIN, BASIC_VERSION, BasicTag } from "../content/basic-types.ts";
 import type { Crypto } from "../crypto/crypto.ts";
@@ -26,6 +27,7 @@ import { Conversation } from "./conversation.ts";
 import { askForAll, History } from "./history.ts";
 import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
 import { cancelMessage, notePublished, publishAllUnsent, quota, sendContent } from "./outgoing.ts";
+import { keepMembership, loadMembership } from "./membership.ts";
 import { takeEnvelope } from "./receiving.ts";
 import { retirePrekeys } from "./prekeys.ts";
 import { closeAllowances, loadAllowance, settleAllowance } from "./rate-limit.ts";
@@ -35,6 +37,14 @@ import { acceptInvite } from "./setting-up.ts";
 import { Step, type Steps, type Surroundings } from "./step.ts";
 import { scheduleAcknowledgement } from "./synchronizing.ts";
 import { recallTimers, rescheduleMaintenance, askHistorySoon, wake } from "./waking.ts";
+
+/** What a core finds in its database. */
+export interface Opened {
+  /** Commits so far, for the rollback anchor. */
+  generation: bigint;
+  /** For the prover of rate limit proofs; empty: there are none. */
+  rateLimitCredentials: Uint8Array;
+}
 
 /**
  * The door of the protocol core: a state machine without I/O, clock or randomness. A host runs one step at a time:
@@ -51,18 +61,24 @@ export class Core {
   readonly #publishing = new Set<string>();
   /** What the last outcome added to `#publishing`. */
   #justReleased: string[] = [];
+  readonly #config: Config;
   #generation: bigint | undefined;
+  #membership: MembershipRecord | undefined;
 
   /** Throws INVALID_ARGUMENT naming the field of the config. */
   constructor(crypto: Crypto, config: Config, vault: Vault) {
+    this.#config = config;
     this.#surroundings = { crypto, settings: settingsOf(config), vault, publishing: this.#publishing };
   }
 
-  /** Commits of this database so far, for the rollback anchor. Read once after opening, before the first step. */
-  *readGeneration(): Steps<bigint> {
-    const probe = new Step(this.#surroundings, 0, new Entropy(this.#surroundings.crypto, new Uint8Array(32)));
+  /** Reads what the host has to know before the first step. */
+  *open(): Steps<Opened> {
+    const { crypto, settings } = this.#surroundings;
+    const probe = new Step(this.#surroundings, 0, new Entropy(crypto, new Uint8Array(32)));
     this.#generation = (yield* probe.get(GenerationRecordSchema, Keys.generation))?.generation ?? 0n;
-    return this.#generation;
+    this.#membership = yield* loadMembership(probe, this.#config);
+    if (settings.rateLimit && this.#membership) settings.rateLimit.messages = this.#membership.messagesPerEpoch;
+    return { generation: this.#generation, rateLimitCredentials: this.#membership?.credentials ?? EMPTY };
   }
 
   /** As of the last outcome. */
@@ -71,7 +87,7 @@ export class Core {
   }
 
   *step(input: Input): Steps<Outcome> {
-    if (this.#generation === undefined) yield* this.readGeneration();
+    if (this.#generation === undefined) yield* this.open();
     const { crypto } = this.#surroundings;
     this.#justReleased = [];
     if (input.input.case === "publishResult") this.#publishing.delete(input.input.value.publishId);
@@ -116,6 +132,7 @@ export class Core {
     const history = this.#history;
     switch (input.case) {
       case "start":
+        yield* keepMembership(step, this.#membership);
         yield* start(step, history, input.value.rolledBack);
         return undefined;
       case "envelopeReceived":

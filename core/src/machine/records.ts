@@ -28,6 +28,7 @@ export const Keys = {
   /** Of each length of epochs ever set: back at one, its slots are still used. */
   rate: (epochSeconds: number) => `rate/${ordered(epochSeconds, 5)}`,
   rates: "rate/",
+  membership: "membership",
   generation: "generation",
 } as const;
 

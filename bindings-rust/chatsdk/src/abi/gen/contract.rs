@@ -4,7 +4,7 @@
 pub const CONTRACT_VERSION: u32 = 1;
 
 /// SHA-256 of the contract's schemas without comments, in hexadecimal.
-pub const CONTRACT_HASH: &str = "7db8811029d615359a30ce22f8f48674933d6be49ee3317a3036658e916fb7aa";
+pub const CONTRACT_HASH: &str = "027b5a6af65291d515ce62ecd7863d8fc2a86130693b93e416d5d01a28983c9d";
 
 /// The most bytes a request or a result has at the boundary of the core module.
 pub const MAXIMUM_LENGTH: usize = 67_108_864;

@@ -801,19 +801,24 @@ pub struct Config {
     /// Least time between repair requests of a conversation; default 24 h.
     #[prost(uint64, tag = "16")]
     pub repair_interval_ms: u64,
-    /// Set: publications are limited as a network with RLN demands (docs/spec/11-rate-limit.md). Not set: no limit.
+    /// Set: publications are limited as a network with RLN demands (docs/spec/07-waku.md). Not set: no limit.
     #[prost(message, optional, tag = "17")]
     pub rate_limit: ::core::option::Option<RateLimit>,
 }
 /// How much may be published, as the membership and the network say.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RateLimit {
     /// Length of an epoch in seconds, 1 to 86,400; default 600.
     #[prost(uint32, tag = "1")]
     pub epoch_seconds: u32,
-    /// Publications in an epoch, 1 to 65,535; default 100.
+    /// Publications in an epoch, 1 to 65,535; default: as kept with the credentials, or else 100.
     #[prost(uint32, tag = "2")]
     pub messages_per_epoch: u32,
+    /// The membership's credentials, at most 65,536 bytes, whose form is the prover's. Given once, they are kept, sealed, in the secrets
+    /// store, and come back in CoreOpened. Two databases must never hold the same: together they would use slots twice.
+    #[prost(bytes = "vec", tag = "3")]
+    pub credentials: ::prost::alloc::vec::Vec<u8>,
 }
 /// One input. The same records, input, time and entropy give the same outcome, to the byte.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1455,7 +1460,8 @@ pub struct OpenCoreRequest {
     pub host_key: ::prost::alloc::vec::Vec<u8>,
 }
 /// A core over its database.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct CoreOpened {
     /// Commits of this database so far, for the rollback anchor.
     #[prost(uint64, tag = "1")]
@@ -1463,6 +1469,9 @@ pub struct CoreOpened {
     /// Messages are sealed: searching means opening them.
     #[prost(bool, tag = "2")]
     pub seals_messages: bool,
+    /// For the prover of rate limit proofs: those of the config, or those kept before. Empty: none, or there is no rate limit.
+    #[prost(bytes = "vec", tag = "3")]
+    pub rate_limit_credentials: ::prost::alloc::vec::Vec<u8>,
 }
 /// A step's result.
 #[derive(Clone, PartialEq, ::prost::Message)]

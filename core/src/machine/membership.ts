@@ -1,0 +1,28 @@
+import { create } from "@bufbuild/protobuf";
+import type { Config } from "@chatsdk/abi/host_pb";
+import { type MembershipRecord, MembershipRecordSchema } from "@chatsdk/abi/records_pb";
+import { EMPTY, equalBytes } from "../bytes.ts";
+import { Keys } from "./records.ts";
+import type { Step, Steps } from "./step.ts";
+
+/** The configured membership, whose blanks are filled in from the one kept before; `undefined`: there is no rate limit. */
+export function* loadMembership(step: Step, { rateLimit }: Config): Steps<MembershipRecord | undefined> {
+  const limit = step.settings.rateLimit;
+  if (!rateLimit || !limit) return undefined;
+  const given = create(MembershipRecordSchema, {
+    credentials: rateLimit.credentials,
+    messagesPerEpoch: limit.messages,
+  });
+  if (rateLimit.credentials.length > 0) return given;
+  const kept = yield* step.get(MembershipRecordSchema, Keys.membership);
+  if (!kept) return given;
+  return { ...kept, messagesPerEpoch: rateLimit.messagesPerEpoch || kept.messagesPerEpoch };
+}
+
+/** In the first step: new credentials are durable before anything is published under them. */
+export function* keepMembership(step: Step, membership: MembershipRecord | undefined): Steps<void> {
+  if (!membership || membership.credentials.length === 0) return;
+  const kept = yield* step.get(MembershipRecordSchema, Keys.membership);
+  if (equalBytes(kept?.credentials ?? EMPTY, membership.credentials)) return;
+  step.put(MembershipRecordSchema, Keys.membership, membership);
+}
