@@ -42,7 +42,7 @@ test.each<[string, Partial<ProofRequest>]>([
 ])("S1: a wrong %s is refused before anything is proved", async (field, change) => {
   const error = await rejection(prover.prove({ ...statement, ...change }));
   expect(error.code).toBe(ErrorCode.INVALID_ARGUMENT);
-  expect(error.message).toContain(`rln: ${field} `);
+  expect(error.message).toContain(`rln.${field}: `);
 });
 
 test("S1: an aborted proof rejects at once, and the next one is made", async () => {
@@ -83,7 +83,7 @@ test.each<[string, string, () => { circuit?: RlnCircuit; group?: RlnGroup; crede
   for (const failing of [rejection(broken.ready), rejection(broken.prove(statement))]) {
     const error = await failing;
     expect(error.code).toBe(ErrorCode.INVALID_ARGUMENT);
-    expect(error.message).toContain(`rln: ${field} `);
+    expect(error.message).toContain(`rln.${field}: `);
   }
   await broken.close();
 });

@@ -43,6 +43,7 @@ export { type ChatOptions, openChat } from "./client/open-chat.ts";
 export { nodeCrypto } from "./crypto/node-crypto.ts";
 export type { StorageKey } from "./keys/storage-key.ts";
 export { parseRlnCredentials, parseRlnGroup, type RlnCredentials, type RlnGroup, type RlnMember } from "./rln/group.ts";
+export { type MembershipRateLimit, RlnMembership, type RlnMembershipOptions } from "./rln/membership.ts";
 export { type RlnCircuit, RlnProver, type RlnProverOptions } from "./rln/prover.ts";
 export { MemoryStorage } from "./storage/memory-storage.ts";
 export { FileRollbackAnchor, type FileRollbackAnchorOptions, type RollbackAnchor } from "./storage/rollback-anchor.ts";

@@ -142,7 +142,7 @@ describe("files", () => {
   ])("S1: a bad %s is named", (field, change) => {
     const error = failure(() => parseRlnGroup(spoilt(groupJson, change)));
     expect(error.code).toBe(ErrorCode.INVALID_ARGUMENT);
-    expect(error.message).toContain(`rln: ${field} `);
+    expect(error.message).toContain(`rln.${field}: `);
   });
 
   test("S3: an error about credentials holds no part of them", () => {
@@ -169,6 +169,6 @@ describe("files", () => {
       }),
     );
     expect(error.code).toBe(ErrorCode.INVALID_ARGUMENT);
-    expect(error.message).toContain(`rln: ${field} `);
+    expect(error.message).toContain(`rln.${field}: `);
   });
 });

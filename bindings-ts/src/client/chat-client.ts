@@ -4,6 +4,7 @@ import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { type Config, ConfigSchema, type KeyDerivation, type VaultHeader } from "@chatsdk/abi/host_pb";
 import { ChatError, Core, type Crypto, Entropy, Vault } from "@chatsdk/core";
 import { deriveKey, newDerivation, type StorageKey } from "../keys/storage-key.ts";
+import type { RlnMembership } from "../rln/membership.ts";
 import type { RollbackAnchor } from "../storage/rollback-anchor.ts";
 import type { MessageRow, Storage } from "../storage/storage.ts";
 import { matchesWords, queryWords } from "../storage/search-words.ts";
@@ -34,7 +35,7 @@ import {
 export type ProtocolSettings = Partial<
   Omit<Config, "$typeName" | "$unknown" | "clusterId" | "shardCount" | "rateLimit">
 > & {
-  /** S1: on a network with RLN, what the membership allows; needs a transport with a prover. */
+  /** S1: keeps to a limit without being a member; on a network with RLN give `rln` in its place. */
   rateLimit?: {
     /** Length of an epoch, 1 to 86,400; default 600. */
     epochSeconds?: number;
@@ -54,6 +55,11 @@ export interface ClientParts {
   /** 32 fresh random bytes at each call. */
   entropy: () => Uint8Array;
   protocol?: ProtocolSettings;
+  /**
+   * S1: the membership of a network with RLN; sets the rate limit, so that `protocol.rateLimit` must not be given. A transport other than
+   * the default one has to be given it as its prover as well.
+   */
+  rln?: RlnMembership;
   clock?: Clock;
   logger?: Logger;
   /** Detects that the database is an old copy. */
@@ -96,6 +102,8 @@ export class ChatClient implements AsyncDisposable {
   #firstAccount: Promise<Account> | undefined;
   #closing: Promise<void> | undefined;
   #online = false;
+  /** As the core has them. */
+  #rlnCredentials: Uint8Array = new Uint8Array();
 
   private constructor(parts: ClientParts, core: Core, vault: Vault, header: VaultHeader) {
     this.#parts = parts;
@@ -120,8 +128,8 @@ export class ChatClient implements AsyncDisposable {
   }
 
   /**
-   * Opens a database, or makes a new one in an empty storage, and connects. Takes over the storage and the transport:
-   * `close` closes them, and so does a failure.
+   * Opens a database, or makes a new one in an empty storage, and connects. Takes over the storage, the transport and the
+   * membership: `close` closes them, and so does a failure. With a membership it takes about 2 s longer.
    *
    * Rejects with WRONG_KEY, KEYRING_UNAVAILABLE, STATE_ROLLED_BACK, UNSUPPORTED_VERSION, DATABASE_CORRUPT, STORAGE_FULL, STORAGE_FAILED,
    * INVALID_ARGUMENT, TRANSPORT_FAILED.
@@ -129,12 +137,15 @@ export class ChatClient implements AsyncDisposable {
   static async open(parts: ClientParts): Promise<ChatClient> {
     let client: ChatClient | undefined;
     try {
-      const { crypto, clusterId, shardCount } = parts;
+      const { crypto, clusterId, shardCount, protocol, rln } = parts;
+      if (rln && protocol?.rateLimit)
+        throw new ChatError(ErrorCode.INVALID_ARGUMENT, "protocol.rateLimit: rln sets it; leave it out");
       const header = (await parts.storage.header()) ?? (await ChatClient.#create(parts));
       const hostKey = await deriveKey(parts.storageKey, header.derivation as KeyDerivation);
       const vault = Vault.open(crypto, header, hostKey);
       hostKey.fill(0);
-      const core = new Core(crypto, create(ConfigSchema, { ...parts.protocol, clusterId, shardCount }), vault);
+      const settings = { ...protocol, ...(rln && { rateLimit: rln.rateLimit }), clusterId, shardCount };
+      const core = new Core(crypto, create(ConfigSchema, settings), vault);
       client = new ChatClient(parts, core, vault, header);
       await client.#start(core, header);
       return client;
@@ -158,8 +169,9 @@ export class ChatClient implements AsyncDisposable {
   }
 
   async #start(core: Core, header: VaultHeader): Promise<void> {
-    const { anchor, acceptRollback = false, transport } = this.#parts;
-    const { generation } = await this.#engine.read(core.open());
+    const { anchor, acceptRollback = false, transport, rln } = this.#parts;
+    const { generation, rateLimitCredentials } = await this.#engine.read(core.open());
+    this.#rlnCredentials = rateLimitCredentials;
     const seen = await anchor?.read(header.databaseId);
     const rolledBack = seen !== undefined && seen > generation;
     if (rolledBack && !acceptRollback) {
@@ -168,6 +180,7 @@ export class ChatClient implements AsyncDisposable {
         `database: an old copy (commit ${generation}, this machine has seen ${seen}); open the newest, or set acceptRollback and repair the conversations`,
       );
     }
+    await rln?.open(rateLimitCredentials);
     await transport.start({
       onMessage: ({ topic, payload }) => this.#engine.feed({ case: "envelopeReceived", value: { topic, payload } }),
       onConnection: (online) => {
@@ -325,7 +338,7 @@ export class ChatClient implements AsyncDisposable {
 
   // Rate limit.
 
-  /** S1: what the rate limit leaves in this epoch; `undefined` without one (`protocol.rateLimit`). */
+  /** S1: what the rate limit leaves in this epoch; `undefined` without one (`rln`, `protocol.rateLimit`). */
   async quota(options?: CallOptions): Promise<Quota | undefined> {
     return toQuota(await this.#calls.getQuota({}, options?.signal));
   }
@@ -446,6 +459,8 @@ export class ChatClient implements AsyncDisposable {
     this.#cancelAcknowledge();
     if (this.#acknowledge !== undefined) this.#flushAcknowledged();
     await this.#engine.close();
+    // Until its first step has ended the core stores them.
+    this.#rlnCredentials.fill(0);
     await release(this.#parts);
   }
 
@@ -470,13 +485,15 @@ export class ChatClient implements AsyncDisposable {
   }
 }
 
-async function release({ transport, anchor, storage }: ClientParts): Promise<void> {
-  try {
-    await transport.stop();
-    await anchor?.close?.();
-  } finally {
-    await storage.close();
-  }
+/** Closes what there is of a client's parts. */
+export async function release({ transport, anchor, rln, storage }: Partial<ClientParts>): Promise<void> {
+  const closings = [() => transport?.stop(), () => anchor?.close?.(), () => rln?.close(), () => storage?.close()];
+  const failures: unknown[] = [];
+  for (const close of closings)
+    await Promise.resolve()
+      .then(close)
+      .catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
 }
 
 function positionOf({ lamport, id }: Pick<ChatMessage, "id" | "lamport">): { lamport: bigint; messageId: string } {

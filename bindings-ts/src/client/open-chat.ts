@@ -5,7 +5,8 @@ import { nodeCrypto } from "../crypto/node-crypto.ts";
 import { FileRollbackAnchor } from "../storage/rollback-anchor.ts";
 import { SqliteStorage } from "../storage/sqlite-storage.ts";
 import { WakuTransport, type WakuTransportOptions } from "../transport/waku-transport.ts";
-import { ChatClient, type ClientParts } from "./chat-client.ts";
+import { ChatClient, type ClientParts, release } from "./chat-client.ts";
+import { messageOf } from "./engine.ts";
 import { silentLogger } from "./logger.ts";
 
 /** The network whose nodes this SDK's own service node serves by default. */
@@ -25,9 +26,21 @@ export interface ChatOptions extends Omit<Partial<ClientParts>, "storageKey"> {
 
 /**
  * Opens a chat client with the defaults of Node: SQLite, the Waku network, node:crypto. Any of its parts can be replaced
- * (`storage`, `transport`, `clock`, ...). Errors as `ChatClient.open`, and those of `SqliteStorage.open`.
+ * (`storage`, `transport`, `clock`, ...). Errors as `ChatClient.open`, and those of `SqliteStorage.open`. Parts that were given are
+ * closed if it fails.
  */
 export async function openChat(options: ChatOptions): Promise<ChatClient> {
+  let parts: ClientParts;
+  try {
+    parts = await partsOf(options);
+  } catch (error) {
+    await release(options).catch((failure: unknown) => options.logger?.warn(`closing: ${messageOf(failure)}`));
+    throw error;
+  }
+  return ChatClient.open(parts);
+}
+
+async function partsOf(options: ChatOptions): Promise<ClientParts> {
   const {
     path,
     peers = [],
@@ -37,9 +50,13 @@ export async function openChat(options: ChatOptions): Promise<ChatClient> {
     logger = silentLogger,
     ...parts
   } = options;
-  const transport = parts.transport ?? new WakuTransport({ ...waku, clusterId, shardCount, peers });
+  const { rln } = parts;
+  if (rln && waku?.prover)
+    throw new ChatError(ErrorCode.INVALID_ARGUMENT, "waku.prover: rln makes the proofs; leave it out");
+  const transport =
+    parts.transport ?? new WakuTransport({ ...waku, ...(rln && { prover: rln }), clusterId, shardCount, peers });
   const onError = (error: unknown): void => logger.warn(`rollback anchor: ${String(error)}`);
-  return ChatClient.open({
+  return {
     crypto: nodeCrypto,
     entropy: () => new Uint8Array(randomBytes(32)),
     anchor: new FileRollbackAnchor({ onError }),
@@ -49,7 +66,7 @@ export async function openChat(options: ChatOptions): Promise<ChatClient> {
     shardCount,
     transport,
     storage: parts.storage ?? (await openFile(path)),
-  });
+  };
 }
 
 async function openFile(path: string | undefined): Promise<SqliteStorage> {

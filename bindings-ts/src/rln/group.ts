@@ -97,7 +97,7 @@ export function checkCredentials(credentials: RlnCredentials, group: RlnGroup): 
 }
 
 export function invalid(field: string, problem: string): ChatError {
-  return new ChatError(ErrorCode.INVALID_ARGUMENT, `rln: ${field} ${problem}`);
+  return new ChatError(ErrorCode.INVALID_ARGUMENT, `rln.${field}: ${problem}`);
 }
 
 function readObject(json: string, what: string): Record<string, unknown> {

@@ -1,0 +1,177 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inspect } from "node:util";
+import { ErrorCode } from "@chatsdk/abi/errors_pb";
+import { afterEach, describe, expect, test } from "vitest";
+import type { ChatClient } from "../src/client/chat-client.ts";
+import { type ChatOptions, openChat } from "../src/client/open-chat.ts";
+import { RlnMembership, type RlnMembershipOptions } from "../src/rln/membership.ts";
+import { FileRollbackAnchor } from "../src/storage/rollback-anchor.ts";
+import { TestLogger, TestNetwork, TestTransport } from "./client-support/fakes.ts";
+import { circuitFiles } from "./rln-support/circuit.ts";
+import { credentialsJson, group, rejection, statement, vectors } from "./rln-support/vectors.ts";
+
+/** S1: a client that is a member of a network with RLN, its prover a real one. */
+
+const LIMIT = vectors.members[vectors.leafIndex].userMessageLimit as number;
+const circuit = circuitFiles();
+const folders: string[] = [];
+const clients: ChatClient[] = [];
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) await client.close();
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+/** Somebody with a database, whose network keeps what is published. */
+class Somebody {
+  readonly folder = mkdtempSync(join(tmpdir(), "rln-membership-"));
+  readonly network = new TestNetwork();
+  readonly logger = new TestLogger();
+  readonly transports: TestTransport[] = [];
+
+  constructor() {
+    folders.push(this.folder);
+  }
+
+  async open(options: Partial<ChatOptions> = {}): Promise<ChatClient> {
+    const transport = new TestTransport(this.network);
+    this.transports.push(transport);
+    const client = await openChat({
+      path: join(this.folder, "chat.db"),
+      storageKey: { unprotected: true },
+      transport,
+      anchor: new FileRollbackAnchor({ folder: join(this.folder, "state") }),
+      logger: this.logger,
+      ...options,
+    });
+    clients.push(client);
+    return client;
+  }
+
+  /** Leaves a message in the outbox. */
+  async write(): Promise<void> {
+    const inviting = await new Somebody().open();
+    const { link } = await inviting.createInvite((await inviting.defaultAccount()).id);
+    this.network.up = false;
+    const client = await this.open();
+    await client.acceptInvite((await client.defaultAccount()).id, link, "waits for its slot");
+    await client.close();
+    this.network.up = true;
+  }
+}
+
+const membership = (more: Partial<RlnMembershipOptions> = {}) => new RlnMembership({ group, circuit, ...more });
+const changed = (change: object) => JSON.stringify({ ...JSON.parse(credentialsJson), ...change });
+const fails = (field: string) => ({
+  name: "ChatError",
+  code: ErrorCode.INVALID_ARGUMENT,
+  message: expect.stringContaining(`${field}: `),
+});
+
+describe("S1 a membership", () => {
+  test("given once sets the limit and makes proofs, also when it is opened from the database", async () => {
+    const alice = new Somebody();
+    await alice.write();
+    for (const given of [{ credentials: Buffer.from(credentialsJson) }, {}]) {
+      const rln = membership(given);
+      const client = await alice.open({ rln });
+      expect((await client.quota())?.limit).toBe(LIMIT);
+      expect((await rln.prove(statement)).length).toBe(335);
+      await client.close();
+    }
+    expect(alice.network.published.length).toBeGreaterThan(0);
+  });
+
+  test("without credentials, in a database that has none, opens nothing, says so, and publishes nothing", async () => {
+    const alice = new Somebody();
+    await alice.write();
+    await expect(alice.open({ rln: membership() })).rejects.toMatchObject(fails("rln.credentials"));
+    const [, last] = alice.transports;
+    expect([last!.calls, alice.network.published]).toEqual([["stop"], []]);
+    await alice.open();
+  });
+
+  test("with another's secret opens nothing, publishes nothing, and is not kept", async () => {
+    const alice = new Somebody();
+    await alice.write();
+    const rln = membership({ credentials: changed({ identitySecret: "01".repeat(32) }) });
+    await expect(alice.open({ rln })).rejects.toMatchObject(fails("rln.credentials.identitySecret"));
+    expect(alice.network.published).toEqual([]);
+    expect((await rejection(rln.prove(statement))).code).toBe(ErrorCode.CLOSED);
+    await expect(alice.open({ rln: membership() })).rejects.toThrow("the database has none");
+  });
+
+  test("kept in the database is refused where the group has changed, and replaced by the group's", async () => {
+    const alice = new Somebody();
+    await (await alice.open({ rln: membership({ credentials: credentialsJson }) })).close();
+    const members = group.members.map((member) => ({ ...member, userMessageLimit: LIMIT + 1 }));
+    const other = { group: { ...group, members } };
+    await expect(alice.open({ rln: membership(other) })).rejects.toMatchObject(
+      fails("rln.credentials.userMessageLimit"),
+    );
+    const rln = membership({ ...other, credentials: changed({ userMessageLimit: LIMIT + 1 }) });
+    expect((await (await alice.open({ rln })).quota())?.limit).toBe(LIMIT + 1);
+  });
+
+  test.each([
+    ["rln.credentials", credentialsJson.slice(1)],
+    ["rln.credentials.version", changed({ version: 2 })],
+    ["rln.credentials.identitySecret", changed({ identitySecret: "abcd" })],
+    ["rln.credentials.leafIndex", changed({ leafIndex: 3 })],
+    ["rln.credentials.identityCommitment", changed({ leafIndex: 0 })],
+  ])("with a wrong %s is none", (field, credentials) => {
+    expect(() => membership({ credentials })).toThrow(expect.objectContaining(fails(field)));
+  });
+
+  test.each<[string, Partial<ChatOptions>]>([
+    ["protocol.rateLimit", { protocol: { rateLimit: {} } }],
+    ["waku.prover", { waku: { prover: membership() } }],
+  ])("and %s exclude each other: all is closed, and nothing was opened", async (field, options) => {
+    const alice = new Somebody();
+    const rln = membership({ credentials: credentialsJson });
+    await expect(alice.open({ rln, ...options })).rejects.toMatchObject(fails(field));
+    expect(alice.transports[0]!.calls).toEqual(["stop"]);
+    expect(rln.rateLimit.credentials).toHaveLength(0);
+    expect((await rejection(rln.prove(statement))).code).toBe(ErrorCode.CLOSED);
+  });
+
+  test("belongs to one client, and ends with it", async () => {
+    const rln = membership({ credentials: credentialsJson });
+    expect((await rejection(rln.prove(statement))).code).toBe(ErrorCode.INVALID_ARGUMENT);
+    const client = await new Somebody().open({ rln });
+    await expect(rln.open(Buffer.from(credentialsJson))).rejects.toThrow("another client's");
+    await client.close();
+    expect((await rejection(rln.prove(statement))).code).toBe(ErrorCode.CLOSED);
+    await expect(new Somebody().open({ rln })).rejects.toMatchObject({ code: ErrorCode.CLOSED });
+  });
+});
+
+test("S3 the secret is in no file in the clear, no log line, no error and no output of util.inspect", async () => {
+  const alice = new Somebody();
+  const secret = vectors.identitySecret as string;
+  const bytes = [...Buffer.from(secret, "hex")].join(", ");
+  const seen: string[] = [];
+  const look = (...values: unknown[]) => {
+    for (const value of values)
+      seen.push(inspect(value, { depth: Infinity, showHidden: true, maxArrayLength: null, breakLength: Infinity }));
+    for (const name of readdirSync(alice.folder).filter((file) => file.startsWith("chat.db"))) {
+      const content = readFileSync(join(alice.folder, name));
+      seen.push(content.toString("latin1"), content.toString("hex"), [...content].join(", "));
+    }
+  };
+  const rln = membership({ credentials: credentialsJson });
+  look(rln, JSON.stringify(rln));
+  const client = await alice.open({ rln });
+  look(rln, client);
+  await client.close();
+  look(rln, client, alice.logger);
+  const unfit = changed({ identityCommitment: "01".repeat(32) });
+  for (const credentials of [credentialsJson.slice(0, -1), `${credentialsJson}x`, unfit])
+    look(await rejection((async () => membership({ credentials }))()));
+  look(await rejection(alice.open({ rln: membership({ circuit: { ...circuit, provingKey: "absent" } }) })));
+  for (const text of seen)
+    for (const form of [secret, bytes, 'identitySecret"']) expect(text.includes(form)).toBe(false);
+  expect(seen.length).toBeGreaterThan(20);
+});
