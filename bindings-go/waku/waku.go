@@ -15,7 +15,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"google.golang.org/protobuf/proto"
 
 	"chatsdk/abi"
 	"chatsdk/internal/fault"
@@ -41,7 +40,8 @@ type Transport struct {
 	network shards.Network
 	relay   mesh.Relay // nil: light push and filter
 	events  *events
-	slots   chan struct{}
+	// pushing and proving hold those whose turn it is.
+	pushing, proving chan struct{}
 	// running ends with Stop.
 	running context.Context
 	stop    context.CancelCauseFunc
@@ -80,7 +80,8 @@ func NewRelaying(options Options, relay mesh.Relay) (*Transport, error) {
 		return nil, err
 	}
 	t := &Transport{
-		options: options, network: options.network(), relay: relay, events: newEvents(), slots: make(chan struct{}, options.PublishConcurrency),
+		options: options, network: options.network(), relay: relay, events: newEvents(),
+		pushing: make(chan struct{}, options.PublishConcurrency), proving: make(chan struct{}, 1),
 		candidates: candidates, topics: topics{}, seen: map[shards.Hash]bool{},
 	}
 	t.running, t.stop = context.WithCancelCause(context.Background())
@@ -202,82 +203,6 @@ func (t *Transport) Subscribe(ctx context.Context, request *abi.Subscribe) error
 	return nil
 }
 
-// Publish returns once at least one node took the message; it fails with TRANSPORT_FAILED otherwise. Each call makes a new timestamp.
-func (t *Transport) Publish(ctx context.Context, request *abi.Publish) error {
-	pubsubTopic, err := t.network.PubsubTopic(request.GetTopic())
-	if err != nil {
-		return err
-	}
-	select {
-	case t.slots <- struct{}{}:
-		defer func() { <-t.slots }()
-	case <-ctx.Done():
-		return aborted(ctx)
-	}
-	message := &wire.WakuMessage{
-		Payload: request.GetPayload(), ContentTopic: request.GetTopic(), Timestamp: proto.Int64(t.timestamp()),
-	}
-	limited, cancel := context.WithTimeoutCause(ctx, t.options.PublishTimeout, errTimeout)
-	defer cancel()
-	limited, abort := context.WithCancelCause(limited)
-	defer abort(nil)
-	defer context.AfterFunc(t.running, func() { abort(errStopped) })()
-	if err := t.push(limited, pubsubTopic, message); err != nil {
-		if ctx.Err() != nil {
-			return aborted(ctx)
-		}
-		var typed *abi.Error
-		if errors.As(err, &typed) {
-			return err
-		}
-		return retryable(err, "no node took the message")
-	}
-	return nil
-}
-
-// push tries all nodes, again and again while one of them is only busy.
-func (t *Transport) push(ctx context.Context, pubsubTopic string, message *wire.WakuMessage) error {
-	if t.relay != nil {
-		return t.relay.Publish(ctx, pubsubTopic, message)
-	}
-	for attempt := 0; ; attempt++ {
-		var failures []error
-		busy, refused := false, true
-		for _, n := range t.openNodes() {
-			if !n.canPush {
-				continue
-			}
-			err := n.push(ctx, pubsubTopic, message)
-			if err == nil {
-				return nil
-			}
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			failures = append(failures, err)
-			var status *wire.Status
-			if errors.As(err, &status) {
-				busy = busy || status.Busy()
-				refused = refused && status.Final()
-			} else {
-				refused = false
-			}
-		}
-		switch {
-		case busy:
-		case len(failures) == 0:
-			return retryable(nil, "no node is connected")
-		case refused:
-			return failed(failures[0], "no node took the message")
-		default:
-			return retryable(failures[0], "no node took the message")
-		}
-		if err := history.Sleep(ctx, history.Backoff(attempt, 250*time.Millisecond, 2*time.Second)); err != nil {
-			return err
-		}
-	}
-}
-
 // QueryHistory gives all stored messages of the topics in the interval, oldest first, in pages. It fails if no store node answers.
 func (t *Transport) QueryHistory(ctx context.Context, request *abi.QueryHistory) iter.Seq2[*abi.EnvelopeBatch, error] {
 	return func(yield func(*abi.EnvelopeBatch, error) bool) {
@@ -396,14 +321,6 @@ func (t *Transport) isNew(hash shards.Hash) bool {
 		t.seenInOrder = t.seenInOrder[1:]
 	}
 	return true
-}
-
-// timestamp is in nanoseconds, and no two are alike: the network takes messages that differ in nothing for one.
-func (t *Transport) timestamp() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.lastTimestamp = max(time.Now().UnixMilli()*int64(time.Millisecond), t.lastTimestamp+1)
-	return t.lastTimestamp
 }
 
 func received(message *wire.WakuMessage) *abi.EnvelopeReceived {
