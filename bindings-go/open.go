@@ -55,6 +55,7 @@ func (c *Client) open(ctx context.Context) error {
 	driver, err := engine.New(ctx, parts)
 	if err != nil {
 		clear(hostKey)
+		clear(parts.Config.GetRateLimit().GetCredentials())
 		return err
 	}
 	c.engine, c.chat = driver, abi.NewChat(driver)
@@ -67,6 +68,9 @@ func (c *Client) open(ctx context.Context) error {
 		return fault.New(abi.ErrorCode_STATE_ROLLED_BACK,
 			"database: an old copy (commit %d, this machine has seen %d); open the newest, or set AcceptRollback and repair the conversations",
 			driver.Generation(), seen)
+	}
+	if err := c.openMembership(driver.TakeCredentials()); err != nil {
+		return err
 	}
 	return driver.Start(ctx, rolledBack)
 }
@@ -112,6 +116,9 @@ func release(ctx context.Context, options Options) error {
 	var failures []error
 	if options.Transport != nil {
 		failures = append(failures, options.Transport.Stop(ctx))
+	}
+	if options.RLN != nil {
+		failures = append(failures, options.RLN.Close())
 	}
 	if options.Anchor != nil {
 		failures = append(failures, options.Anchor.Close(ctx))

@@ -32,6 +32,10 @@ type Options struct {
 	Waku waku.Options
 	// Protocol are the protocol's settings, which all have defaults. Its network is set here.
 	Protocol *abi.Config
+	// RLN is the membership with which the client publishes in a network with Rate Limiting Nullifiers, as chatsdk/waku/rln makes one. The default
+	// transport makes its proofs; a Transport of your own is to be given it as its Prover. Protocol.RateLimit and Waku.Prover are left out then.
+	// Default: none. The client takes it over, and Close closes it, as it does the storage.
+	RLN Membership
 	// AcceptRollback opens an old copy all the same: all its sessions are marked lost, and can be repaired with the peers' consent.
 	AcceptRollback bool
 
@@ -75,6 +79,9 @@ func NewFileAnchor(folder string, logger *slog.Logger) (RollbackAnchor, error) {
 
 // withDefaults fills in what opens nothing yet.
 func (o Options) withDefaults() (Options, error) {
+	if err := o.checkRLN(); err != nil {
+		return o, err
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -103,6 +110,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Transport == nil {
 		settings := o.Waku
 		settings.Peers, settings.ClusterID, settings.ShardCount, settings.Logger = o.Peers, o.ClusterID, o.ShardCount, o.Logger
+		if o.RLN != nil {
+			settings.Prover = o.RLN
+		}
 		transport, err := waku.New(settings)
 		if err != nil {
 			return o, err
@@ -128,5 +138,8 @@ func (o Options) config() *abi.Config {
 		config = proto.CloneOf(o.Protocol)
 	}
 	config.ClusterId, config.ShardCount = uint32(o.ClusterID), uint32(o.ShardCount)
+	if o.RLN != nil {
+		config.RateLimit = o.RLN.RateLimit()
+	}
 	return config
 }

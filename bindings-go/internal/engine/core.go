@@ -133,10 +133,12 @@ func broke(err error) bool {
 // restart opens the database in a new instance. Nothing is lost by that: nothing of an interrupted step was committed. Its first input publishes
 // what is unsent, and replays events not yet acknowledged, of which those already shown are dropped.
 func (e *Engine) restart(ctx context.Context) error {
-	if _, err := e.openCore(ctx); err != nil {
+	opened, err := e.openCore(ctx)
+	if err != nil {
 		return err
 	}
-	_, err := e.stepOnce(ctx, &abi.Input{Input: &abi.Input_Start{Start: &abi.Start{}}})
+	clear(opened.GetRateLimitCredentials())
+	_, err = e.stepOnce(ctx, &abi.Input{Input: &abi.Input_Start{Start: &abi.Start{}}})
 	if err != nil {
 		e.closeCore()
 	}

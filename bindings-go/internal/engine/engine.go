@@ -26,7 +26,7 @@ type Anchor interface {
 	Write(ctx context.Context, databaseID string, generation uint64) error
 }
 
-// Parts of an engine. It takes over the host key, which it wipes; the rest is the caller's to close after the engine.
+// Parts of an engine. It takes over the host key and the config, whose secrets it wipes; the rest is the caller's to close after the engine.
 type Parts struct {
 	Module    *wasm.Module
 	Config    *abi.Config
@@ -105,6 +105,13 @@ func (e *Engine) Generation() uint64 { return e.opened.GetGeneration() }
 // SealsMessages tells whether rows of the message store are sealed: OpenMessages opens them.
 func (e *Engine) SealsMessages() bool { return e.opened.GetSealsMessages() }
 
+// TakeCredentials gives, once, what the prover of rate limit proofs needs; it is the caller's to wipe.
+func (e *Engine) TakeCredentials() []byte {
+	credentials := e.opened.GetRateLimitCredentials()
+	e.opened.RateLimitCredentials = nil
+	return credentials
+}
+
 // Start connects, and feeds the first input; what was called before waits behind it. If it fails the engine is of no use, and to be closed.
 func (e *Engine) Start(ctx context.Context, rolledBack bool) error {
 	e.listen()
@@ -113,6 +120,9 @@ func (e *Engine) Start(ctx context.Context, rolledBack bool) error {
 		_, err := e.stepOnce(ctx, &abi.Input{Input: &abi.Input_Start{Start: &abi.Start{RolledBack: rolledBack}}})
 		if broke(err) {
 			return defect(err)
+		}
+		if err == nil {
+			e.forgetCredentials()
 		}
 		return err
 	})
@@ -212,4 +222,14 @@ func (e *Engine) Close() {
 	e.background.Wait()
 	e.closeCore()
 	clear(e.parts.HostKey)
+	clear(e.TakeCredentials())
+	e.forgetCredentials()
+}
+
+// forgetCredentials: once the core's first step is committed, the database has them for a core that is started again.
+func (e *Engine) forgetCredentials() {
+	if limit := e.parts.Config.GetRateLimit(); limit != nil {
+		clear(limit.GetCredentials())
+		limit.Credentials = nil
+	}
 }
