@@ -1,13 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { multiaddr } from "@multiformats/multiaddr";
 import { proto_message } from "@waku/proto";
 import { createLibp2pAndUpdateOptions, utils } from "@waku/sdk";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { type LocalNode, startNode } from "../../conformance/src/local-network.ts";
+import { type LocalNode, rlnNodeBinary, startNode } from "../../conformance/src/local-network.ts";
 import { parseRlnCredentials, parseRlnGroup, type RlnGroup } from "../src/rln/group.ts";
 import { RlnProver } from "../src/rln/prover.ts";
 import { epochOf } from "../src/rln/rate-limit-proof.ts";
@@ -24,8 +23,7 @@ const PUBSUB_TOPIC = utils.contentTopicToPubsubTopic(TOPIC, CLUSTER, SHARDS);
 const SPAM_OF_EACH_KIND = 250;
 const live = new AbortController().signal;
 
-const binary =
-  process.env["WAKU_NODE_RLN_BIN"] ?? fileURLToPath(new URL("../../.cache/bin/waku-node-rln", import.meta.url));
+const binary = rlnNodeBinary();
 const folder = mkdtempSync(join(tmpdir(), "rln-"));
 const cleanups: (() => Promise<void> | void)[] = [() => rmSync(folder, { recursive: true, force: true })];
 
@@ -88,12 +86,10 @@ const received: string[] = [];
 let receiver: WakuTransport;
 
 beforeAll(async () => {
-  if (!existsSync(binary))
-    throw new Error(`${binary} is missing: build the service node with RLN, or set WAKU_NODE_RLN_BIN`);
   members = makeGroup("members");
-  vi.stubEnv("WAKU_NODE_BIN", binary);
   // On a busy machine a proof takes longer than a timestamp may be old.
-  node = await startNode({ args: ["--rln-group", join(members.folder, "group.json"), "--max-clock-skew", "10m"] });
+  const args = ["--rln-group", join(members.folder, "group.json"), "--max-clock-skew", "10m"];
+  node = await startNode({ binary, args });
   cleanups.push(() => node.stop());
   const libp2p = await createLibp2pAndUpdateOptions({
     networkConfig: { clusterId: CLUSTER },

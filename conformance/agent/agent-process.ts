@@ -51,15 +51,26 @@ const CALL_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 20_000;
 const COMPLAINTS = 4000;
 
+export interface AgentOptions {
+  /** `open` takes `rln`: for Go and Rust a program of its own, which links the prover. */
+  rln?: boolean;
+}
+
+/** Programs in .cache/bin. */
+const PROGRAMS = {
+  go: { plain: "agent-go", rln: "agent-go-rln" },
+  rust: { plain: "agent-rust", rln: "agent-rust-rln" },
+};
+
 /** The program and its arguments. */
-export function commandOf(language: Language): [string, string[]] {
+export function commandOf(language: Language, { rln = false }: AgentOptions = {}): [string, string[]] {
   if (language === "ts") {
     const agent = fileURLToPath(new URL("agent.ts", import.meta.url));
     const flags = ["--disable-warning=ExperimentalWarning", "--conditions=source", "--experimental-transform-types"];
     return [process.execPath, [...flags, agent]];
   }
-  const binary = `${ROOT}.cache/bin/agent-${language}`;
-  if (!existsSync(binary)) throw new Error(`${binary} is missing: run scripts/setup.mjs`);
+  const binary = `${ROOT}.cache/bin/${PROGRAMS[language][rln ? "rln" : "plain"]}`;
+  if (!existsSync(binary)) throw new Error(`${binary} is missing: run node scripts/setup.mjs --tests`);
   return [binary, []];
 }
 
@@ -76,9 +87,9 @@ export class AgentProcess {
   #requests = 0;
   #end: string | undefined;
 
-  private constructor(language: Language, stateFolder: string) {
+  private constructor(language: Language, stateFolder: string, options: AgentOptions) {
     this.language = language;
-    const [command, args] = commandOf(language);
+    const [command, args] = commandOf(language, options);
     const env = { ...process.env, XDG_STATE_HOME: stateFolder };
     this.#child = spawn(command, args, { cwd: ROOT, env, stdio: ["pipe", "pipe", "pipe"] });
     this.#child.stdin.on("error", () => undefined);
@@ -90,8 +101,8 @@ export class AgentProcess {
   }
 
   /** @param stateFolder - where its SDK keeps the rollback anchors. */
-  static async start(language: Language, stateFolder: string): Promise<AgentProcess> {
-    const agent = new AgentProcess(language, stateFolder);
+  static async start(language: Language, stateFolder: string, options: AgentOptions = {}): Promise<AgentProcess> {
+    const agent = new AgentProcess(language, stateFolder, options);
     const announced = new Promise<Ready>((resolve) => {
       agent.#announce = resolve;
     });

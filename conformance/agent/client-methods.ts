@@ -1,4 +1,14 @@
-import { type ChatClient, type ChatEvent, type ChatOptions, openChat, type StorageKey } from "@chatsdk/client";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type ChatClient,
+  type ChatEvent,
+  type ChatOptions,
+  openChat,
+  parseRlnGroup,
+  RlnMembership,
+  type StorageKey,
+} from "@chatsdk/client";
 import { type ContentJson, fromHex, toSendable } from "./values.ts";
 
 interface OpenParams {
@@ -11,6 +21,13 @@ interface OpenParams {
   transport?: string;
   acceptRollback?: boolean;
   events?: boolean;
+  rln?: RlnParams;
+}
+
+interface RlnParams {
+  groupFile: string;
+  credentialsFile?: string;
+  circuitFolder?: string;
 }
 
 interface Page {
@@ -36,13 +53,14 @@ export class ClientMethods {
     return this.#client;
   }
 
-  async open({ storageKey, transport = "light", events = true, protocol, ...params }: OpenParams): Promise<null> {
+  async open({ storageKey, transport = "light", events = true, protocol, rln, ...params }: OpenParams): Promise<null> {
     if (this.#isOpen) throw new Error("open: a client is open");
     if (transport !== "light") throw new Error(`open: no transport ${transport}`);
     const client = await openChat({
       ...params,
       storageKey: keyOf(storageKey),
       ...(protocol && { protocol: settingsOf(protocol) }),
+      ...(rln && { rln: membershipOf(rln) }),
     });
     this.#client = client;
     this.#isOpen = true;
@@ -108,6 +126,15 @@ type Conversational = Of<{ conversationId: string }>;
 function keyOf(key: unknown): StorageKey {
   const raw = typeof key === "object" && key !== null && "rawKey" in key ? key.rawKey : undefined;
   return (typeof raw === "string" ? { rawKey: fromHex(raw) } : key) as StorageKey;
+}
+
+function membershipOf({ groupFile, credentialsFile, circuitFolder }: RlnParams): RlnMembership {
+  if (circuitFolder === undefined) throw new Error("open: rln.circuitFolder is missing");
+  return new RlnMembership({
+    group: parseRlnGroup(readFileSync(groupFile, "utf8")),
+    circuit: { provingKey: join(circuitFolder, "rln_final.zkey"), witnessProgram: join(circuitFolder, "rln.wasm") },
+    ...(credentialsFile !== undefined && { credentials: readFileSync(credentialsFile) }),
+  });
 }
 
 const LONG = ["messageTtlMs", "repairIntervalMs"];

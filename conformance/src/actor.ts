@@ -7,6 +7,8 @@ import type { LocalNode } from "./local-network.ts";
 import { mismatch, show } from "./scenario-match.ts";
 import type { Opening } from "./scenario-schema.ts";
 
+export type ActorOpening = Opening & { rln?: JsonObject };
+
 export interface ActorParts {
   name: string;
   language: Language;
@@ -14,7 +16,7 @@ export interface ActorParts {
   folder: string;
   pool: AgentPool;
   node: Pick<LocalNode, "websocket" | "tcp">;
-  opening: Opening;
+  opening: ActorOpening;
   /** One line of the transcript. */
   onLine(line: string): void;
 }
@@ -50,7 +52,7 @@ export class Actor {
   }
 
   /** Opens the database, in a process that is running or in a new one. */
-  async start(overrides: Opening = {}): Promise<void> {
+  async start(overrides: ActorOpening = {}): Promise<void> {
     const { offline, ...opening } = { ...this.#parts.opening, ...overrides };
     const agent = await this.#running();
     const address = agent.ready.address === "ws" ? this.#parts.node.websocket : this.#parts.node.tcp;

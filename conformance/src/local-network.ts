@@ -22,6 +22,10 @@ export interface NodeOptions {
   shards?: number;
   /** Further command line arguments. */
   args?: readonly string[];
+  /** Default: `nodeBinary()`. */
+  binary?: string;
+  /** A line of its log. */
+  onLog?: (line: string) => void;
 }
 
 export interface LocalNode {
@@ -31,7 +35,7 @@ export interface LocalNode {
   readonly pid: number;
   /** Sends the signal; resolves when the process has ended, or at once for SIGSTOP and SIGCONT. */
   kill(signal: NodeJS.Signals): Promise<void>;
-  /** Ends the process the orderly way, and by force if that takes more than 5 seconds. */
+  /** Ends the process the orderly way, and by force if that takes more than 5 seconds. Its whole log is read then. */
   stop(): Promise<void>;
   /** A new process with the same key, ports and store, once the old one has ended. */
   restart(): Promise<LocalNode>;
@@ -45,9 +49,14 @@ export function nodeBinary(): string {
   return process.env["WAKU_NODE_BIN"] ?? fileURLToPath(new URL("../../.cache/bin/waku-node", import.meta.url));
 }
 
+/** WAKU_NODE_RLN_BIN, or the binary that the repository's build puts into .cache/bin: the node that can verify RLN proofs. */
+export function rlnNodeBinary(): string {
+  return process.env["WAKU_NODE_RLN_BIN"] ?? fileURLToPath(new URL("../../.cache/bin/waku-node-rln", import.meta.url));
+}
+
 export async function startNode(options: NodeOptions = {}): Promise<LocalNode> {
-  const binary = nodeBinary();
-  if (!existsSync(binary)) throw new Error(`${binary} is missing: build the service node first, or set WAKU_NODE_BIN`);
+  const binary = options.binary ?? nodeBinary();
+  if (!existsSync(binary)) throw new Error(`${binary} is missing: run node scripts/setup.mjs --tests`);
   const nodeKey = options.nodeKey ?? randomBytes(32).toString("hex");
   const args = [
     ...["--tcp-port", String(options.tcpPort ?? 0), "--ws-port", String(options.wsPort ?? 0)],
@@ -60,6 +69,7 @@ export async function startNode(options: NodeOptions = {}): Promise<LocalNode> {
   // The node ends when its standard input closes, so none is left behind if this process dies.
   const child = spawn(binary, args, { stdio: ["pipe", "pipe", "pipe"] });
   child.stdin.on("error", () => undefined);
+  if (options.onLog) createInterface(child.stderr).on("line", options.onLog);
   const ready = await firstLine(child);
   const { peerId, websocket, tcp } = JSON.parse(ready) as { peerId: string; websocket: string; tcp: string };
 
@@ -77,7 +87,7 @@ export async function startNode(options: NodeOptions = {}): Promise<LocalNode> {
     async stop() {
       if (hasEnded(child)) return;
       const force = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
-      const ended = once(child, "exit");
+      const ended = once(child, "close");
       child.kill("SIGCONT");
       child.stdin.end();
       await ended;
