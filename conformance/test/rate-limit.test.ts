@@ -71,6 +71,24 @@ describe("a client over its quota", () => {
     expect(bob.texts.slice(1)).toEqual(Array.from({ length: 14 }, (_, i) => `${i}`));
   });
 
+  test("S1 what waited for the network as well as for the next epoch leaves in order once the network is back", () => {
+    const world = new World(11);
+    const { alice, bob, conversationId } = pair(world, limited(60, 10), nodeCrypto);
+    world.run(2 * MINUTE);
+    world.refuse = ({ from }) => from === "alice";
+    const texts = Array.from({ length: 40 }, (_, i) => `${i}`);
+    for (const text of texts) {
+      alice.send(conversationId, text);
+      world.run(5 * SECOND);
+    }
+    world.refuse = () => false;
+    world.feed(alice.machine, { case: "connectionChanged", value: { online: true } });
+    world.run(HOUR);
+    expect(bob.texts.slice(1)).toEqual(texts);
+    expect(bob.eventsOf("messagesMissing")).toEqual([]);
+    audit(world.published, 60, 10);
+  });
+
   test("S1 conversations take turns: one with many messages does not starve the other", () => {
     const world = new World(7);
     const { alice, bob, conversationId } = pair(world, limited(60, 10), nodeCrypto);
@@ -88,25 +106,28 @@ describe("a client over its quota", () => {
 
   test("S1 acknowledgements and repairs use a fifth each at most: the rest is for messages", () => {
     const world = new World(8);
-    const { alice, bob, conversationId } = pair(world, limited(600, 40), nodeCrypto);
+    const impatient = { ...limited(600, 20), resendAfterMs: 5000 };
+    const { alice, bob, conversationId } = pair(world, impatient, nodeCrypto);
     world.run(20 * MINUTE);
     world.weather = { ...CALM, store: false, loss: 1 };
-    const begin = (Math.floor(world.nowMs / 600_000) + 1) * 600_000;
-    world.run(begin - world.nowMs);
-    const mark = world.published.length;
-    for (let i = 0; i < 30; i++) {
-      alice.send(conversationId, `${i}`);
-      world.run(15 * SECOND);
-    }
-    const own = world.published.slice(mark).filter(({ from }) => from === "alice");
-    expect(own.length).toBeGreaterThan(35);
-    expect(own.length).toBeLessThanOrEqual(30 + 2 * 8);
-    const fresh = new Set(own.map(({ publishId }) => publishId).filter((id) => id.startsWith("m/")));
-    expect(fresh.size).toBe(30);
+    /** What alice publishes in the next epoch, in which somebody writes every 45 seconds. */
+    const inNextEpoch = (write: (text: string) => void): string[] => {
+      world.run((Math.floor(world.nowMs / 600_000) + 1) * 600_000 - world.nowMs);
+      const mark = world.published.length;
+      for (let i = 0; i < 12; i++) {
+        write(`${i}`);
+        world.run(45 * SECOND);
+      }
+      return world.published.slice(mark).flatMap(({ from, publishId }) => (from === "alice" ? [publishId] : []));
+    };
+    const unanswered = inNextEpoch((text) => alice.send(conversationId, text));
+    expect(new Set(unanswered.filter((id) => id.startsWith("m/"))).size).toBe(12);
+    expect(unanswered.length).toBe(12 + 4);
     world.weather = { ...CALM, store: false };
     world.run(HOUR);
-    expect(bob.texts.length).toBe(31);
-    audit(world.published, 600, 40);
+    expect(bob.texts.length).toBe(13);
+    expect(inNextEpoch((text) => bob.send(conversationId, text)).length).toBe(4);
+    audit(world.published, 600, 20);
   });
 
   test("S1 what waits is counted once each: cancelled, deleted, failed messages free the queue", () => {
@@ -287,6 +308,27 @@ describe("a slot is never released twice", () => {
     const slots = slotsOf(world, "alice");
     expect(slots.length).toBe(16);
     expect(new Set(slots).size).toBe(slots.length);
+  });
+
+  test("S1 when an old copy from before there was a limit is accepted", () => {
+    const world = new World(15);
+    const { alice, conversationId } = pair(world, { rateLimit: undefined }, nodeCrypto);
+    const backup = alice.machine.disk.copy();
+    alice.machine.config.rateLimit = { epochSeconds: 600, messagesPerEpoch: 20 };
+    world.switchOff(alice.machine);
+    world.switchOn(alice.machine);
+    for (let i = 0; i < 5; i++) alice.send(conversationId, `${i}`);
+    world.run(SECOND);
+    world.switchOff(alice.machine);
+    alice.machine.disk = backup;
+    world.switchOn(alice.machine, true);
+    const bob = new Person(world, "bob 2", limited(600, 100), nodeCrypto);
+    alice.accept(bob.invite());
+    world.run(20 * MINUTE);
+    const slots = slotsOf(world, "alice");
+    expect(slots.length).toBeGreaterThan(5);
+    expect(new Set(slots).size).toBe(slots.length);
+    expect(bob.texts.length).toBe(1);
   });
 
   test("S1 when an old copy is accepted while the limit is off", () => {

@@ -1,24 +1,17 @@
 import { create } from "@bufbuild/protobuf";
-import {
-  type Account,
-  type AccountList,
-  AccountListSchema,
-  AccountSchema,
-  EventSchema,
-  SessionState,
-} from "@chatsdk/abi/api_pb";
+import { type Account, type AccountList, AccountListSchema, AccountSchema, SessionState } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import {
   type AccountRecord,
   AccountRecordSchema,
   ConversationRecordSchema,
   PrekeyRecordSchema,
-  StateRecordSchema,
 } from "@chatsdk/abi/records_pb";
 import { bytesToHex, concatBytes, label } from "../bytes.ts";
 import { ChatError } from "../errors.ts";
 import { deliveryAddress } from "../invite/delivery-address.ts";
 import { Conversation } from "./conversation.ts";
+import { forgetEvents } from "./events.ts";
 import { forgetFormerPrekeys, forgetPrekey } from "./prekeys.ts";
 import { Keys, lastPart } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
@@ -93,32 +86,9 @@ export function* deleteConversation(step: Step, conversation: Conversation): Ste
   step.row({ case: "deleteConversation", value: id });
 }
 
-/** Events that wait hold message contents. */
-function* forgetEvents(
-  step: Step,
-  concerns: (event: { accountId: string; conversationId: string }) => boolean,
-): Steps<void> {
-  for (const { key, record } of yield* step.scan(EventSchema, Keys.events)) if (concerns(record)) step.delete(key);
-}
-
 /** One subscription for all accounts: each topic once. */
 export function* subscribeAll(step: Step): Steps<void> {
   const accounts = yield* step.scan(AccountRecordSchema, Keys.accounts);
   const topics = [...new Set(accounts.map(({ record }) => record.deliveryAddress))].sort();
   step.effect({ case: "subscribe", value: { topics } });
-}
-
-/** Replays what the application has not acknowledged. */
-export function* replayEvents(step: Step): Steps<void> {
-  for (const { record } of yield* step.scan(EventSchema, Keys.events)) step.replay(record);
-}
-
-export function* acknowledgeEvents(step: Step, until: bigint): Steps<void> {
-  const state = yield* step.state();
-  const from = state.acknowledgedEvents + 1n;
-  const last = until < state.nextEventNumber - 1n ? until : state.nextEventNumber - 1n;
-  for (let number = from; number <= last; number++) step.delete(Keys.event(number));
-  if (last < from) return;
-  state.acknowledgedEvents = last;
-  step.put(StateRecordSchema, Keys.state, state);
 }

@@ -19,18 +19,20 @@ export class Allowance {
   #changed = false;
   readonly #limit: Settings["rateLimit"];
   #record: RateRecord;
+  readonly #nowMs: number;
   readonly #epoch: bigint;
 
   constructor(limit: Settings["rateLimit"], record: RateRecord, nowMs: number) {
     this.#limit = limit;
     this.#record = record;
+    this.#nowMs = nowMs;
     this.#epoch = limit ? BigInt(Math.floor(nowMs / limit.epochMs)) : 0n;
   }
 
   /** For a part of a step that may be dropped. */
-  copy(nowMs: number): Allowance {
+  copy(): Allowance {
     const { epochs, ...rest } = this.#record;
-    return new Allowance(this.#limit, { ...rest, epochs: epochs.map((use) => ({ ...use })) }, nowMs);
+    return new Allowance(this.#limit, { ...rest, epochs: epochs.map((use) => ({ ...use })) }, this.#nowMs);
   }
 
   /** The part of the step counts. */
@@ -82,10 +84,10 @@ export class Allowance {
   }
 
   /** A conversation's messages have to wait. Returns when its turn comes, Unix time in milliseconds: first come, first served. */
-  enqueue(nowMs: number): number {
+  enqueue(): number {
     this.#changed = true;
     this.#record.waiting++;
-    return (this.remaining > 0 ? nowMs : this.renewsMs) + this.#record.turns++;
+    return (this.remaining > 0 ? this.#nowMs : this.renewsMs) + this.#record.turns++;
   }
 
   /** They wait no longer. */

@@ -14,16 +14,15 @@ import { safetyNumber } from "../invite/safety-number.ts";
 import { settingsOf } from "../settings.ts";
 import type { Vault } from "../vault/vault.ts";
 import {
-  acknowledgeEvents,
   createAccount,
   deleteAccount,
   deleteConversation,
   listAccounts,
-  replayEvents,
   subscribeAll,
   loadAccount,
 } from "./accounts.ts";
 import { Conversation } from "./conversation.ts";
+import { acknowledgeEvents, EventWindow } from "./events.ts";
 import { askForAll, History } from "./history.ts";
 import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
 import { cancelMessage, notePublished, publishAllUnsent, quota, sendContent } from "./outgoing.ts";
@@ -58,6 +57,7 @@ export interface Opened {
 export class Core {
   readonly #surroundings: Surroundings;
   readonly #history = new History();
+  readonly #events = new EventWindow();
   readonly #publishing = new Set<string>();
   /** What the last outcome added to `#publishing`. */
   #justReleased: string[] = [];
@@ -90,6 +90,7 @@ export class Core {
     if (this.#generation === undefined) yield* this.open();
     const { crypto } = this.#surroundings;
     this.#justReleased = [];
+    this.#events.begin();
     if (input.input.case === "publishResult") this.#publishing.delete(input.input.value.publishId);
     const newStep = (): Step => new Step(this.#surroundings, Number(input.nowMs), new Entropy(crypto, input.entropy));
     const step = newStep();
@@ -98,9 +99,11 @@ export class Core {
       const reply = yield* this.#serve(step, input);
       yield* this.#history.release(step);
       yield* settleAllowance(step);
+      yield* this.#events.release(step);
       yield* step.nextWake();
       return this.#release(step.outcome(reply, this.#nextGeneration));
     } catch (error) {
+      this.#events.undo();
       if (!(error instanceof ChatError)) throw error;
       const { code, message, retryable } = error;
       const failure = create(ReplySchema, { reply: { case: "failure", value: { code, message, retryable } } });
@@ -125,6 +128,7 @@ export class Core {
   /** The outcome of the last step could not be committed: its effects never happened. */
   commitFailed(): void {
     this.#history.forget();
+    this.#events.undo();
     for (const publishId of this.#justReleased.splice(0)) this.#publishing.delete(publishId);
   }
 
@@ -162,7 +166,8 @@ export class Core {
 }
 
 function* start(step: Step, history: History, rolledBack: boolean): Steps<void> {
-  yield* replayEvents(step);
+  // The application may have left some.
+  step.eventsChanged = true;
   if (rolledBack) {
     for (const { key, record } of yield* step.scan(ConversationRecordSchema, Keys.conversations)) {
       yield* markLost(step, Conversation.fromRecord(lastPart(key), record));

@@ -28,7 +28,7 @@ import type { Step, Steps } from "./step.ts";
 
 /** More messages than this may not wait for an acknowledgement. */
 export const MAX_OUTBOX = 1000;
-/** One resend covers at most so many messages: the rest follows once the peer shows signs of life. */
+/** A report that lacks more messages is answered with so many: the rest follows with the next. */
 const RESEND_BATCH = 16;
 /** After a failure at most so many messages of a conversation are offered to the nodes at a time. */
 const OFFERED_AT_ONCE = 16;
@@ -160,7 +160,7 @@ function publishMessage(step: Step, conversation: Conversation, sequence: number
 
 function enterQueue(step: Step, { stream }: Conversation): void {
   stream.waiting = true;
-  stream.retryMs = BigInt(step.allowance.enqueue(step.nowMs));
+  stream.retryMs = BigInt(step.allowance.enqueue());
 }
 
 function publishId({ id }: Conversation, sequence: number | ""): string {
@@ -177,13 +177,14 @@ function outgoing(step: Step, { id }: Conversation, sequence: number): Steps<Out
   return step.get(OutgoingRecordSchema, Keys.outgoing(id, sequence));
 }
 
-/** No node has taken them, and none is being offered them. */
-function* unsentOf(step: Step, conversation: Conversation): Steps<{ sequence: number; failures: number }[]> {
-  const found: { sequence: number; failures: number }[] = [];
+/** The first so many after `after` that no node has taken, and that none is being offered. */
+function* unsentOf(step: Step, conversation: Conversation, limit = MAX_OUTBOX, after = 0): Steps<number[]> {
+  const found: number[] = [];
   for (const sequence of outstanding(conversation)) {
-    if (step.isPublishing(publishId(conversation, sequence))) continue;
+    if (found.length === limit) break;
+    if (sequence <= after || step.isPublishing(publishId(conversation, sequence))) continue;
     const record = yield* outgoing(step, conversation, sequence);
-    if (record && !record.sent) found.push({ sequence, failures: record.failures });
+    if (record && !record.sent) found.push(sequence);
   }
   return found;
 }
@@ -195,7 +196,6 @@ export function* notePublished(step: Step, conversation: Conversation, sequence:
   // Gone if the peer has acknowledged it meanwhile: what waits behind it is to go on all the same.
   const record = yield* step.get(OutgoingRecordSchema, key);
   if (!ok) {
-    if (record) step.put(OutgoingRecordSchema, key, { ...record, failures: record.failures + 1 });
     const soon = step.nowMs + FIRST_RETRY_MS * 2 ** Math.min(stream.retryRound, 5);
     const idle =
       stream.retryMs === 0n || (stream.backlog && !stream.waiting && Number(stream.retryMs) > soon + MAX_RETRY_MS / 2);
@@ -217,7 +217,6 @@ export function* notePublished(step: Step, conversation: Conversation, sequence:
 
 function* noteTaken(step: Step, conversation: Conversation, key: string, record: OutgoingRecord): Steps<void> {
   record.sent = true;
-  record.failures = 0;
   step.put(OutgoingRecordSchema, key, record);
   // From the last on: it mostly leaves last, so one look is enough until then.
   for (let part = record.lastSequence; part >= record.firstSequence; part--) {
@@ -239,37 +238,53 @@ function* changeStatus(
   yield* step.event(conversation.record.accountId, conversation.id, { case: "messageStatusChanged", value });
 }
 
-/** Publishes again what no node has taken and none is being offered: some at a time, what failed least first. */
-export function* publishUnsent(step: Step, conversation: Conversation): Steps<void> {
+/**
+ * Publishes again what no node has taken and none is being offered: some at a time, oldest first, then on from there and round again, so that
+ * some that fail each time do not hold up the others. False: there was nothing.
+ */
+export function* publishUnsent(step: Step, conversation: Conversation): Steps<boolean> {
   const { stream } = conversation;
   stream.retryMs = 0n;
   stream.backlog = false;
   leaveQueue(step, conversation);
-  const unsent = yield* unsentOf(step, conversation);
-  unsent.sort((a, b) => a.failures - b.failures || a.sequence - b.sequence);
   const { share } = step.allowance;
   const room = OFFERED_AT_ONCE - step.publishingUnder(publishId(conversation, ""));
-  for (const [offered, { sequence }] of unsent.entries()) {
-    if (offered >= share) return enterQueue(step, conversation);
+  const most = Math.max(0, Math.min(share, room));
+  let unsent = yield* unsentOf(step, conversation, most + 1, stream.offeredUntil);
+  if (unsent.length === 0 && stream.offeredUntil > 0) {
+    stream.offeredUntil = 0;
+    unsent = yield* unsentOf(step, conversation, most + 1);
+  }
+  for (const [offered, sequence] of unsent.entries()) {
+    if (offered >= share) {
+      enterQueue(step, conversation);
+      break;
+    }
     if (offered >= room) {
       stream.backlog = true;
       // Who is to go on may never hear of it: the process may end before the nodes' answers are stored.
       stream.retryMs = BigInt(step.nowMs + MAX_RETRY_MS);
-      return;
+      break;
     }
     publishMessage(step, conversation, sequence, (yield* outgoing(step, conversation, sequence))!);
-    if (stream.waiting) return;
+    if (stream.waiting) break;
+    stream.offeredUntil = sequence;
   }
+  return unsent.length > 0;
 }
 
-/** After a connection was made; after a start nothing is under way, and who waited comes forward again. */
+/**
+ * After a connection was made, from the oldest on: what the last one failed to take says nothing of this one. After a start nothing is under
+ * way, and who waited comes forward again.
+ */
 export function* publishAllUnsent(step: Step, starting: boolean): Steps<void> {
   for (const { key } of yield* step.scan(StateRecordSchema, Keys.outstandings)) {
     const conversation = yield* Conversation.load(step, lastPart(key));
-    if (starting) conversation.stream.waiting = false;
-    if (!conversation.stream.backlog && (yield* unsentOf(step, conversation)).length === 0) continue;
-    yield* publishUnsent(step, conversation);
-    conversation.save(step);
+    const { stream } = conversation;
+    if (starting) stream.waiting = false;
+    stream.offeredUntil = 0;
+    const { backlog } = stream;
+    if ((yield* publishUnsent(step, conversation)) || backlog) conversation.save(step);
   }
 }
 
@@ -324,6 +339,10 @@ export function* notePeerReport(step: Step, conversation: Conversation, sds: Sds
     stream.backlog = false;
     leaveQueue(step, conversation);
   } else if (progress) {
+    // The peer answers a resend, which has tried the oldest only: what else it lacks follows.
+    if (stream.resendRound > 0) {
+      yield* resendAbsent(step, conversation, sds.acknowledged + 1, stream.nextSequence - 1, new Set(received));
+    }
     stream.resendRound = 0;
     stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
   }
@@ -374,9 +393,21 @@ function* resendAbsent(
   }
 }
 
+/** The oldest message that waits for an acknowledgement. */
+function* oldestOf(
+  step: Step,
+  conversation: Conversation,
+): Steps<{ sequence: number; record: OutgoingRecord } | undefined> {
+  for (const sequence of outstanding(conversation)) {
+    const record = yield* outgoing(step, conversation, sequence);
+    if (record) return { sequence, record };
+  }
+  return undefined;
+}
+
 /**
- * Nothing heard for a while: sends the oldest again, and from the second time on asks for an acknowledgement as well: the
- * peer may have all of it, and only its answer was lost.
+ * Nothing heard for a while: sends the oldest again (a peer that comes back finds the others in its history, and one that answers is sent what it
+ * lacks). From the second time on asks for an acknowledgement as well: the peer may have all of it, and only its answer was lost.
  */
 export function* resendUnacknowledged(
   step: Step,
@@ -385,26 +416,17 @@ export function* resendUnacknowledged(
 ): Steps<void> {
   const { stream } = conversation;
   const unanswered = conversation.isRepairUnanswered(step);
-  const waiting: number[] = [];
-  for (const sequence of outstanding(conversation)) {
-    const record = yield* outgoing(step, conversation, sequence);
-    if (record) waiting.push(sequence);
-    // The rest follows once the peer shows signs of life.
-    if (waiting.length === RESEND_BATCH) break;
-  }
+  const oldest = yield* oldestOf(step, conversation);
   // What was given up is still to be told: until then a silent peer is asked for a sign of life.
   const untold = stream.abandoned.length > 0 && stream.resendRound < MAX_UNTOLD_ROUNDS;
-  if (waiting.length === 0 && !unanswered && !untold) {
+  if (!oldest && !unanswered && !untold) {
     stream.resendMs = 0n;
     stream.resendRound = 0;
     return;
   }
   stream.resendRound++;
-  for (const sequence of waiting) {
-    const record = yield* outgoing(step, conversation, sequence);
-    if (!record || record.lastSentMs === 0n) continue;
-    if (!publishRecord(step, conversation, sequence, record, Priority.REPAIR)) break;
-  }
+  if (oldest && oldest.record.lastSentMs !== 0n)
+    publishRecord(step, conversation, oldest.sequence, oldest.record, Priority.REPAIR);
   if ((stream.resendRound > 1 || unanswered) && conversation.canSend) askForAcknowledgement();
   const delay = Math.min(step.settings.resendAfterMs * 2 ** Math.min(stream.resendRound, 20), MAX_RESEND_INTERVAL_MS);
   stream.resendMs = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
@@ -443,7 +465,7 @@ export function* cancelMessage(step: Step, conversation: Conversation, messageId
       );
     }
     yield* abandon(step, conversation, record, FailureReason.CANCELLED);
-    if ((yield* unsentOf(step, conversation)).length === 0) leaveQueue(step, conversation);
+    if ((yield* unsentOf(step, conversation, 1)).length === 0) leaveQueue(step, conversation);
     return;
   }
   throw new ChatError(ErrorCode.MESSAGE_NOT_FOUND, "message_id: no message of ours with this id waits for delivery");

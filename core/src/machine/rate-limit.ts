@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
-import { RateRecordSchema } from "@chatsdk/abi/records_pb";
+import { type RateRecord, RateRecordSchema, StateRecordSchema } from "@chatsdk/abi/records_pb";
+import type { RateLimit } from "../settings.ts";
 import { Allowance } from "./allowance.ts";
 import { Keys } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
@@ -8,13 +9,17 @@ import type { Step, Steps } from "./step.ts";
 export function* loadAllowance(step: Step): Steps<void> {
   const { rateLimit } = step.settings;
   if (!rateLimit) return;
-  const epochSeconds = rateLimit.epochMs / 1000;
-  const record =
-    (yield* step.get(RateRecordSchema, Keys.rate(epochSeconds))) ?? create(RateRecordSchema, { epochSeconds });
+  const key = Keys.rate(rateLimit.epochMs / 1000);
+  const record = (yield* step.get(RateRecordSchema, key)) ?? (yield* newRecord(step, rateLimit));
   step.allowance = new Allowance(rateLimit, record, step.nowMs);
 }
 
-/** The database is an old copy: closes the present epoch of every length that was ever counted, also while there is no limit. */
+function* newRecord(step: Step, { epochMs }: RateLimit): Steps<RateRecord> {
+  const { slotsClosedMs } = yield* step.state();
+  return create(RateRecordSchema, { epochSeconds: epochMs / 1000, closedEpoch: slotsClosedMs / BigInt(epochMs) });
+}
+
+/** The database is an old copy: closes the present epoch of every length, also of those that this copy has never counted. */
 export function* closeAllowances(step: Step): Steps<void> {
   step.allowance.close();
   for (const { key, record } of yield* step.scan(RateRecordSchema, Keys.rates)) {
@@ -23,6 +28,9 @@ export function* closeAllowances(step: Step): Steps<void> {
     allowance.close();
     step.put(RateRecordSchema, key, record);
   }
+  const state = yield* step.state();
+  state.slotsClosedMs = BigInt(step.nowMs);
+  step.put(StateRecordSchema, Keys.state, state);
 }
 
 /** After its last: stores what was used, and tells the application that messages wait, or wait no longer. */

@@ -76,6 +76,8 @@ export class Step {
   readonly #effects: Effect[] = [];
   readonly #events: Event[] = [];
   #timersChanged = false;
+  /** There may be events to show. */
+  eventsChanged = false;
 
   constructor(surroundings: Surroundings, nowMs: number, entropy: Entropy, parent?: Step) {
     this.crypto = surroundings.crypto;
@@ -85,7 +87,7 @@ export class Step {
     this.nowMs = nowMs;
     this.entropy = entropy;
     this.#parent = parent;
-    this.allowance = parent?.allowance.copy(nowMs) ?? new Allowance(undefined, create(RateRecordSchema), nowMs);
+    this.allowance = parent?.allowance.copy() ?? new Allowance(undefined, create(RateRecordSchema), nowMs);
   }
 
   /** Runs a part whose changes count only if it returns. A `Rejected` or a `ChatError` drops them and is returned as its reason. */
@@ -108,7 +110,7 @@ export class Step {
     for (const [name, tag] of child.#tags) this.#tags.set(name, tag);
     this.#rows.push(...child.#rows);
     this.#effects.push(...child.#effects);
-    this.#events.push(...child.#events);
+    this.eventsChanged ||= child.eventsChanged;
     this.#timersChanged ||= child.#timersChanged;
     this.allowance.adopt(child.allowance);
   }
@@ -262,11 +264,11 @@ export class Step {
     this.put(StateRecordSchema, Keys.state, state);
     const stored = create(EventSchema, { eventNumber, accountId, conversationId, event });
     this.put(EventSchema, Keys.event(eventNumber), stored);
-    this.#events.push(stored);
+    this.eventsChanged = true;
   }
 
-  /** Shows an event of an earlier run again. */
-  replay(event: Event): void {
+  /** Once, in the order of numbers: see `EventWindow`. */
+  show(event: Event): void {
     this.#events.push(event);
   }
 

@@ -11,7 +11,7 @@ import { Keys } from "./records.ts";
 import { markLost, publishRepair } from "./repair.ts";
 import { expireSegments } from "./showing.ts";
 import type { Step, Steps } from "./step.ts";
-import { acknowledgeIfDue, sendSync } from "./synchronizing.ts";
+import { acknowledgeIfDue, scheduleAcknowledgement, sendSync } from "./synchronizing.ts";
 
 const MAINTENANCE = "maintenance";
 /** After a failed history query, and after a new topic was subscribed: what came before the nodes knew of it is in the store. */
@@ -89,11 +89,24 @@ export function* rescheduleMaintenance(step: Step, delayMs: number): Steps<void>
   scheduleMaintenance(step, delayMs);
 }
 
+/** History comes first: an acknowledgement sent before it would ask for all that came meanwhile. */
+function* postponeAcknowledgement(step: Step, conversationId: string): Steps<void> {
+  const record = yield* step.get(ConversationRecordSchema, Keys.conversation(conversationId));
+  const stream = record?.reliability;
+  if (!record || !stream || stream.ackDueMs === 0n || Number(stream.ackDueMs) > step.nowMs) return;
+  const conversation = Conversation.fromRecord(conversationId, record);
+  stream.ackDueMs = 0n;
+  scheduleAcknowledgement(step, conversation, false);
+  conversation.save(step);
+}
+
 /** After a start: what a clock far ahead has put off for years is due now. */
 export function* recallTimers(step: Step, history: History): Steps<void> {
   for (const { key } of yield* step.scan(StateRecordSchema, Keys.timers)) {
     const [, due, name] = key.split("/") as [string, string, string];
-    if (Number(due) <= step.nowMs + LONGEST_TIMER_MS || name === MAINTENANCE) continue;
+    if (name === MAINTENANCE) continue;
+    if (Number(due) <= step.nowMs) yield* postponeAcknowledgement(step, name);
+    if (Number(due) <= step.nowMs + LONGEST_TIMER_MS) continue;
     const record = yield* step.get(ConversationRecordSchema, Keys.conversation(name));
     const stream = record?.reliability;
     if (!record || !stream) {
