@@ -44,10 +44,10 @@ describe("P1 simulated shard", () => {
     expect(present.traffic.bytesPerUserMessage).toBeLessThanOrEqual(GOAL);
   });
 
-  it("P1: with a tenth of the users absent, 10,000 users stay below 10 Mbps", () => {
+  it("P1: with a tenth of the users absent, it still does", () => {
     expect(absent.traffic.publications.resend).toBeGreaterThan(0);
-    expect(absent.traffic.bytesPerUserMessage).toBeLessThanOrEqual(LIMIT);
-    expect(shardMbps(absent.traffic.bytesPerUserMessage, USERS)).toBeLessThan(10);
+    expect(absent.traffic.bytesPerUserMessage).toBeLessThanOrEqual(GOAL);
+    expect(shardMbps(absent.traffic.bytesPerUserMessage, USERS)).toBeLessThanOrEqual(5);
   });
 
   it("P1: cheap is not lossy: no message is lost or fails", () => {
