@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { LANGUAGES, type Language } from "../../agent/agent-process.ts";
+import { type AgentOptions, LANGUAGES, type Language } from "../../agent/agent-process.ts";
 import { AgentPool } from "../../src/agent-pool.ts";
 import { type LocalNode, type NodeOptions, startNode } from "../../src/local-network.ts";
 
@@ -24,16 +24,19 @@ export class Theatre {
   readonly #folder: string;
   #folders = 0;
 
-  private constructor(node: LocalNode, folder: string) {
+  private constructor(node: LocalNode, options: AgentOptions) {
     this.node = node;
-    this.#folder = folder;
-    this.pool = new AgentPool(join(folder, "state"));
+    this.#folder = mkdtempSync(join(tmpdir(), "chatsdk-agents-"));
+    this.pool = new AgentPool(join(this.#folder, "state"), options);
   }
 
-  /** To be called while tests are collected: everything ends after them. */
   static async open(options: NodeOptions = {}): Promise<Theatre> {
-    const theatre = new Theatre(await startNode(options), mkdtempSync(join(tmpdir(), "chatsdk-agents-")));
-    return theatre;
+    return new Theatre(await startNode(options), {});
+  }
+
+  /** Around a node that runs already; `close` ends it. */
+  static around(node: LocalNode, options: AgentOptions): Theatre {
+    return new Theatre(node, options);
   }
 
   /** Of its own for each call. */
