@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -56,10 +57,12 @@ func (e *Engine) publish(publish *abi.Publish) {
 func (e *Engine) queryHistory(query *abi.QueryHistory) {
 	last := &abi.HistoryPage{QueryId: query.GetQueryId()}
 	for batch, err := range e.parts.Transport.QueryHistory(e.running, query) {
-		if err == nil {
-			page := &abi.HistoryPage{QueryId: query.GetQueryId(), Envelopes: batch.GetEnvelopes(), More: true}
+		for envelopes := range pagesOf(batch.GetEnvelopes()) {
+			page := &abi.HistoryPage{QueryId: query.GetQueryId(), Envelopes: envelopes, More: true}
 			// Taken in before the next page is asked for: a long absence must not fill the memory.
-			err = <-e.take(&abi.Input{Input: &abi.Input_HistoryPage{HistoryPage: page}})
+			if err == nil {
+				err = <-e.take(&abi.Input{Input: &abi.Input_HistoryPage{HistoryPage: page}})
+			}
 		}
 		if err != nil {
 			last.Failed = true
@@ -68,6 +71,29 @@ func (e *Engine) queryHistory(query *abi.QueryHistory) {
 		}
 	}
 	e.Feed(&abi.Input{Input: &abi.Input_HistoryPage{HistoryPage: last}})
+}
+
+// pageSize in bytes is far below what a step may hold; pageLength keeps a step short.
+const (
+	pageSize   = 4 << 20
+	pageLength = 100
+)
+
+// pagesOf divides a batch, which a transport may make as large as it likes.
+func pagesOf(envelopes []*abi.EnvelopeReceived) iter.Seq[[]*abi.EnvelopeReceived] {
+	return func(yield func([]*abi.EnvelopeReceived) bool) {
+		for len(envelopes) > 0 {
+			count, size := 0, 0
+			for count < min(len(envelopes), pageLength) && (count == 0 || size+len(envelopes[count].GetPayload()) <= pageSize) {
+				size += len(envelopes[count].GetPayload())
+				count++
+			}
+			if !yield(envelopes[:count]) {
+				return
+			}
+			envelopes = envelopes[count:]
+		}
+	}
 }
 
 // listen takes in what the transport reports, one after the other, so that a flood waits on the network rather than in memory.
