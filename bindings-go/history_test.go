@@ -47,6 +47,10 @@ func TestF3_ABatchOfHistoryMayBeLargerThanTheModule(t *testing.T) {
 		texts = append(texts, fmt.Sprint("missed ", i))
 		alice.says(conversation.ID, texts[i])
 	}
+	// Only history has them.
+	if err := alice.Close(); err != nil {
+		t.Fatal(err)
+	}
 	settings.Transport = bulky{network.Transport()}
 	bob = join(t, settings)
 	bob.hears(texts[19])
