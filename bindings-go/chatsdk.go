@@ -28,8 +28,7 @@
 //
 // # Rate limits
 //
-// A network with Rate Limiting Nullifiers (RLN) takes messages with a proof of membership alone. The core can keep to such a limit
-// (Protocol.RateLimit, [Client.Quota]), but this module makes no proofs: the prover (waku-node/rln in the repository) is a Rust library behind cgo.
-// A transport that adds proofs to what it publishes (abi.Publish says for which slot) makes a client fit for such a network; it then takes a C
-// compiler, and some 160 ms of computing for each message.
+// A network with Rate Limiting Nullifiers (RLN) takes messages with a proof of membership alone. A client with a [Membership] (Options.RLN) keeps to
+// its limit, tells of it ([Client.Quota], [QuotaChanged]), and proves each message. This module makes no proofs: chatsdk/waku/rln does, a module of
+// its own, because the prover is a Rust library behind cgo; it takes some 0.15 s on two cores for each message.
 package chatsdk

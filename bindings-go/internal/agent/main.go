@@ -1,5 +1,5 @@
 // Agent runs one client that tests drive by JSON lines: conformance/agent/PROTOCOL.md. It has the light transport alone;
-// waku/relay/internal/agent has the relay too.
+// waku/relay/internal/agent has the relay too, and waku/rln/internal/agent RLN.
 package main
 
 import (
@@ -9,5 +9,5 @@ import (
 )
 
 func main() {
-	os.Exit(agentline.Main([]string{"light"}, agentline.Transports{"light": agentline.Light}))
+	os.Exit(agentline.Main([]string{"light"}, agentline.Transports{"light": agentline.Light}, nil))
 }

@@ -13,6 +13,7 @@ import (
 
 	"chatsdk"
 	"chatsdk/abi"
+	"chatsdk/waku"
 )
 
 // Transports makes the transports that an agent has, by the names of the protocol.
@@ -23,11 +24,17 @@ type TransportSettings struct {
 	Peers      []string
 	ClusterID  uint16
 	ShardCount uint16
+	// Prover is nil unless open has rln.
+	Prover waku.Prover
 }
+
+// NewMembership makes the membership of open's rln. nil: the agent was built without RLN.
+type NewMembership func(group io.Reader, credentials []byte) (chatsdk.Membership, error)
 
 // Agent serves one request after the other.
 type Agent struct {
-	transports Transports
+	transports    Transports
+	newMembership NewMembership
 
 	writing sync.Mutex
 	out     *bufio.Writer
@@ -56,8 +63,8 @@ var ErrNoRequest = errors.New("a line is no JSON object with id and method")
 
 // Run serves the lines of in until it ends or stop does, then closes what is open: ending says whether the lines were served, closing whether
 // that went well.
-func Run(stop context.Context, names []string, transports Transports, in io.Reader, out io.Writer) (ending, closing error) {
-	agent := &Agent{transports: transports, out: bufio.NewWriter(out)}
+func Run(stop context.Context, names []string, transports Transports, newMembership NewMembership, in io.Reader, out io.Writer) (ending, closing error) {
+	agent := &Agent{transports: transports, newMembership: newMembership, out: bufio.NewWriter(out)}
 	ending = agent.write(map[string]any{"ready": map[string]any{
 		"language": "go", "address": "tcp", "transports": names, "contractHash": abi.ContractHash,
 	}})

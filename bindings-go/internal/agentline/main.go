@@ -13,14 +13,14 @@ import (
 
 // Light makes the default transport.
 func Light(settings TransportSettings) (abi.Transport, error) {
-	return waku.New(waku.Options{Peers: settings.Peers, ClusterID: settings.ClusterID, ShardCount: settings.ShardCount})
+	return waku.New(waku.Options{Peers: settings.Peers, ClusterID: settings.ClusterID, ShardCount: settings.ShardCount, Prover: settings.Prover})
 }
 
 // Main runs an agent over standard input and output and returns its exit status.
-func Main(names []string, transports Transports) int {
+func Main(names []string, transports Transports, newMembership NewMembership) int {
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
-	ending, closing := Run(stop, names, transports, os.Stdin, os.Stdout)
+	ending, closing := Run(stop, names, transports, newMembership, os.Stdin, os.Stdout)
 	switch {
 	case ending != nil:
 		slog.Error("agent", "error", ending)

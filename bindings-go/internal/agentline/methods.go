@@ -47,6 +47,7 @@ type openParams struct {
 	Transport      string          `json:"transport"`
 	AcceptRollback bool            `json:"acceptRollback"`
 	Events         *bool           `json:"events"`
+	RLN            *rlnParams      `json:"rln"`
 }
 
 func (a *Agent) open(p params) (any, error) {
@@ -77,8 +78,19 @@ func (a *Agent) open(p params) (any, error) {
 			return nil, agentError("protocol: %v", err)
 		}
 	}
+	settings := TransportSettings{Peers: given.Peers, ClusterID: options.ClusterID, ShardCount: options.ShardCount}
+	if given.RLN != nil {
+		membership, err := a.membership(*given.RLN)
+		if err != nil {
+			return nil, err
+		}
+		options.RLN, settings.Prover = membership, membership
+	}
 	var err error
-	if options.Transport, err = makeTransport(TransportSettings{given.Peers, options.ClusterID, options.ShardCount}); err != nil {
+	if options.Transport, err = makeTransport(settings); err != nil {
+		if options.RLN != nil {
+			err = errors.Join(err, options.RLN.Close())
+		}
 		return nil, err
 	}
 	opened, err := chatsdk.Open(context.Background(), options)

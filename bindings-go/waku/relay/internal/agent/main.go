@@ -14,7 +14,7 @@ func main() {
 	os.Exit(agentline.Main([]string{"light", "relay"}, agentline.Transports{
 		"light": agentline.Light,
 		"relay": func(settings agentline.TransportSettings) (abi.Transport, error) {
-			return relay.New(waku.Options{Peers: settings.Peers, ClusterID: settings.ClusterID, ShardCount: settings.ShardCount})
+			return relay.New(waku.Options{Peers: settings.Peers, ClusterID: settings.ClusterID, ShardCount: settings.ShardCount, Prover: settings.Prover})
 		},
-	}))
+	}, nil))
 }
