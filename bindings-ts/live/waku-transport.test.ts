@@ -328,7 +328,7 @@ describe("connection", () => {
   test("R1 a killed node that comes back: offline, online, subscribed again, what was missed is in the history", async () => {
     const store = join(temporaryDirectory(), "node.sqlite");
     let node = await serviceNode({ store });
-    const bob = await subscribed([node.websocket], { reconnectMinMs: 4_000, reconnectMaxMs: 5_000 });
+    const bob = await subscribed([node.websocket], { reconnectMinMs: 12_000, reconnectMaxMs: 13_000 });
     const killed = performance.now();
     await node.kill("SIGKILL");
     await until(() => bob.connection.length === 2);

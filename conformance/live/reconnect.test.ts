@@ -65,6 +65,11 @@ async function expectAll(from: Person, to: Person, conversationId: string, sent:
     120_000,
     200,
   );
+  // What the other process has shown may reach this one later than the sender's word.
+  await until(
+    () => sent.every((text) => to.received.some((message) => message.text === text)),
+    () => `${to.name} has been shown all of ${from.name}'s messages`,
+  );
   const texts = to.received.map(({ text }) => text);
   expect(texts.toSorted()).toEqual(sent.toSorted());
   // R1: what was reported missing came after all, and says so; without such a report the order was never broken.
@@ -136,9 +141,10 @@ describe("a service node that goes away", () => {
     );
     await bob.close();
     const sent = Array.from({ length: 30 }, (_, i) => `kept by nobody ${i}`);
-    for (const text of sent) await alice.call("send", id, text);
+    const ids: string[] = [];
+    for (const text of sent) ids.push((await alice.call("send", id, text)).id);
     await until(
-      () => alice.withStatus("sent").length === 31,
+      () => ids.every((one) => alice.withStatus("sent").includes(one)),
       () => "the node took all",
     );
     await node.kill();
