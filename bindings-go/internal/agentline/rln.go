@@ -5,8 +5,6 @@ import (
 	"os"
 
 	"chatsdk"
-	"chatsdk/abi"
-	"chatsdk/internal/fault"
 )
 
 // rlnParams are open's rln, as far as this language has use for it.
@@ -17,7 +15,7 @@ type rlnParams struct {
 
 func (a *Agent) membership(given rlnParams) (chatsdk.Membership, error) {
 	if a.newMembership == nil {
-		return nil, fault.New(abi.ErrorCode_INVALID_ARGUMENT, "rln: this agent was built without RLN; start the one of waku/rln/internal/agent")
+		return nil, agentError("rln: this agent was built without RLN; start the one of waku/rln/internal/agent")
 	}
 	group, err := os.ReadFile(given.GroupFile)
 	if err != nil {

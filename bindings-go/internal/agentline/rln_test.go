@@ -28,7 +28,7 @@ func answers(t *testing.T, newMembership agentline.NewMembership, lines ...strin
 func TestS1_AnAgentWithoutRLNSaysSo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chat.db")
 	got := answers(t, nil, `{"id":1,"method":"open","params":{"path":"`+path+`","storageKey":{"unprotected":true},"rln":{"groupFile":"group.json"}}}`)
-	if !strings.Contains(got, `"error":{"code":"INVALID_ARGUMENT","message":"rln: this agent was built without RLN`) {
+	if !strings.Contains(got, `"error":{"code":"AGENT","message":"rln: this agent was built without RLN`) {
 		t.Errorf("got %s", got)
 	}
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
