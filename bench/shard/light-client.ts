@@ -1,6 +1,7 @@
 import { proto_filter_v2, proto_lightpush, proto_store } from "@waku/proto";
 import { wakuMessage } from "../src/waku-message.ts";
 import { type Measurements, WINDOW_START_MS } from "./measurements.ts";
+import type { Traffic } from "./traffic.ts";
 
 /** What clients exchange with service nodes. It is no traffic of the shard, and is not part of P1's figure. */
 export interface LightClientTraffic {
@@ -14,6 +15,11 @@ export interface LightClientTraffic {
   /** Clients online, on average. */
   online: number;
 }
+
+/** What tells the traffic of light clients: the simulation, or real clients. */
+export type Observed = Pick<Measurements, "history" | "onlineMs"> & {
+  traffic: Pick<Traffic, "buckets" | "totalBytes" | "totalPublications">;
+};
 
 const PUBSUB_TOPIC = "/waku/2/rs/42/4";
 const CONTENT_TOPIC = "/chatsdk/2/15/proto";
@@ -73,7 +79,7 @@ const STORE_PAGE_FRAMING =
  * From the traffic of each bucket, the time its users were online and the history they asked for. Every user online gets every
  * message of its bucket; a query returns as many as the bucket has in such a time on average.
  */
-export function lightClientTraffic(measured: Measurements, windowMs: number): LightClientTraffic {
+export function lightClientTraffic(measured: Observed, windowMs: number): LightClientTraffic {
   let filter = 0;
   let store = 0;
   let queries = 0;

@@ -1,8 +1,6 @@
 import { EPOCH_MS, Quota, type Use } from "./quota.ts";
 import { Traffic } from "./traffic.ts";
 
-/** Simulated before anything is measured: first set-ups, and chats and absences on their way. */
-export const WARM_UP_MS = 120_000;
 /** Begin of the measured window, and of an RLN epoch. */
 export const WINDOW_START_MS = Date.UTC(2026, 0, 1);
 if (WINDOW_START_MS % EPOCH_MS !== 0) throw new Error("the window must begin with an epoch");

@@ -1,16 +1,20 @@
 import type { Effect, Outcome, Publish, QueryHistory } from "@chatsdk/abi/host_pb";
 import { type InputValue, type ReplyCase, replyValue, type ReplyValue } from "@chatsdk/conformance/machine";
 import { seededRandom } from "@chatsdk/conformance/random";
+import { TEXT_LENGTH } from "../src/habits.ts";
 import type { Collector } from "./measurements.ts";
 import { ObservedCrypto } from "./observed-crypto.ts";
 import type { Timeline } from "./timeline.ts";
 import type { User } from "./user.ts";
 
-/** Length of what users write, in bytes. */
-export const TEXT_LENGTH = 100;
-/** From publishing to the receiver: so much, plus up to so much at random. */
-const DELAY_MS = 50;
-const JITTER_MS = 450;
+/** From publishing to the receiver. */
+export interface Delays {
+  leastMs: number;
+  /** So much more at random. */
+  jitterMs: number;
+}
+
+const DELAYS: Delays = { leastMs: 50, jitterMs: 450 };
 const PUBLISH_MS = 60;
 const QUERY_MS = 100;
 const PAGE = 100;
@@ -30,16 +34,18 @@ export class Network {
   readonly #timeline: Timeline;
   readonly #collector: Collector;
   readonly #loss: number;
+  readonly #delays: Delays;
   readonly #buckets = new Map<string, User[]>();
   /** Both sides, by conversation. */
   readonly #sides = new Map<string, readonly [User, User]>();
   readonly #onlineSince = new Map<User, number>();
   readonly #strangerRandom: () => number;
 
-  constructor(timeline: Timeline, collector: Collector, options: { loss: number; seed: number }) {
+  constructor(timeline: Timeline, collector: Collector, options: { loss: number; seed: number; delays?: Delays }) {
     this.#timeline = timeline;
     this.#collector = collector;
     this.#loss = options.loss;
+    this.#delays = options.delays ?? DELAYS;
     this.#strangerRandom = seededRandom(options.seed);
   }
 
@@ -136,7 +142,7 @@ export class Network {
     const receiver = user === one ? other : one;
     const lost = user.random() < this.#loss;
     if (!lost || user.random() >= STORE_LOSS) receiver.stored.push({ atMs: nowMs, payload });
-    const delayMs = DELAY_MS + user.random() * JITTER_MS;
+    const delayMs = this.#delays.leastMs + user.random() * this.#delays.jitterMs;
     if (lost) return;
     this.#timeline.after(delayMs, () => {
       if (receiver.online) this.feed(receiver, { case: "envelopeReceived", value: { topic, payload } });

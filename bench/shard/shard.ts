@@ -1,7 +1,8 @@
 import { text } from "@chatsdk/conformance/people";
+import { exponential, MEETING_MS, STARTING_MS, TEXT_LENGTH, WARM_UP_MS } from "../src/habits.ts";
 import { MESSAGES_PER_MINUTE } from "../src/waku-message.ts";
-import { Collector, type Measurements, WARM_UP_MS, WINDOW_START_MS } from "./measurements.ts";
-import { Network, TEXT_LENGTH } from "./network.ts";
+import { Collector, type Measurements, WINDOW_START_MS } from "./measurements.ts";
+import { type Delays, Network } from "./network.ts";
 import { EPOCH_MS, MESSAGES_PER_EPOCH } from "./quota.ts";
 import { Timeline } from "./timeline.ts";
 import { User } from "./user.ts";
@@ -18,13 +19,16 @@ export interface ShardOptions {
   offline: number;
   /** The core keeps to the network's default quota: what is over it waits for the next epoch. */
   rateLimit?: boolean;
+  /** Nobody turns to another peer than the first. */
+  fixedPairs?: boolean;
+  /** Times between the messages of a user, who is named by his number. Default: P1's law, drawn from the user's own random numbers. */
+  writing?: (user: number) => () => number;
+  /** Default: 50 to 500 ms. */
+  delays?: Delays;
 }
 
 /** Users talk to others of their circle, and to nobody else. */
 const CIRCLE = 10;
-/** Everybody starts within the first part of the warm-up, and meets the first peer in the second. */
-const STARTING_MS = 30_000;
-const MEETING_MS = 15_000;
 const WRITING_INTERVAL_MS = 60_000 / MESSAGES_PER_MINUTE;
 const MESSAGE = text("x".repeat(TEXT_LENGTH));
 /** Mean time until a user turns to another peer of his own accord. It takes three others along: each has a new peer four times as often. */
@@ -39,7 +43,7 @@ export function simulate(options: ShardOptions, part = 0, parts = 1): Measuremen
 
 /** What the users of a shard do. All times between two acts are random and without memory. */
 class Shard {
-  readonly #offline: number;
+  readonly #options: ShardOptions;
   readonly #timeline: Timeline;
   readonly #endMs: number;
   readonly #collector: Collector;
@@ -49,7 +53,7 @@ class Shard {
   readonly #conversations = new Map<string, string>();
 
   constructor(options: ShardOptions, part: number, parts: number) {
-    this.#offline = options.offline;
+    this.#options = options;
     this.#endMs = WINDOW_START_MS + options.minutes * 60_000;
     this.#timeline = new Timeline(WINDOW_START_MS - WARM_UP_MS, this.#endMs);
     const numbers: number[][] = [];
@@ -64,6 +68,7 @@ class Shard {
   }
 
   run(): Measurements {
+    const options = this.#options;
     for (const circle of this.#circles) {
       for (const user of circle) this.#timeline.after(user.random() * STARTING_MS, () => this.#join(user));
       for (let i = 0; i + 1 < circle.length; i += 2) {
@@ -72,8 +77,11 @@ class Shard {
       }
       this.#timeline.after(STARTING_MS + MEETING_MS, () => {
         for (const user of circle) {
-          this.#keepWriting(user);
-          this.#keepRegrouping(user, circle);
+          this.#keepWriting(
+            user,
+            options.writing?.(user.number) ?? (() => exponential(user.random, WRITING_INTERVAL_MS)),
+          );
+          if (!options.fixedPairs) this.#keepRegrouping(user, circle);
           this.#beginAbsences(user);
         }
       });
@@ -113,21 +121,21 @@ class Shard {
     this.#collector.count("setUps", 1, this.#timeline.nowMs);
   }
 
-  #keepWriting(user: User): void {
-    this.#timeline.after(user.exponential(WRITING_INTERVAL_MS), () => {
+  #keepWriting(user: User, nextMs: () => number): void {
+    this.#timeline.after(nextMs(), () => {
       const { conversationId } = user;
       if (user.online && conversationId !== undefined) {
         const value = { conversationId, content: MESSAGE };
         const { message } = this.#network.call(user, { case: "sendMessage", value }, "sentMessage");
         user.written.set(message!.messageId, this.#timeline.nowMs);
       }
-      this.#keepWriting(user);
+      this.#keepWriting(user, nextMs);
     });
   }
 
   /** Turns to another user of the circle; those two leave their peers, who turn to each other if they are there. */
   #keepRegrouping(user: User, circle: readonly User[]): void {
-    this.#timeline.after(user.exponential(REGROUPING_MS), () => {
+    this.#timeline.after(exponential(user.random, REGROUPING_MS), () => {
       const other = circle[Math.floor(user.random() * circle.length)]!;
       const [left, alone] = [user.peer!, other.peer!];
       if (other !== user && other !== left && user.online && other.online) {
@@ -141,19 +149,21 @@ class Shard {
 
   /** As many users are away at the beginning as later. */
   #beginAbsences(user: User): void {
-    if (this.#offline === 0) return;
-    if (user.random() < this.#offline) this.#leave(user);
+    const { offline } = this.#options;
+    if (offline === 0) return;
+    if (user.random() < offline) this.#leave(user);
     else this.#leaveLater(user);
   }
 
   #leaveLater(user: User): void {
-    const presenceMs = (ABSENCE_MS * (1 - this.#offline)) / this.#offline;
-    this.#timeline.after(user.exponential(presenceMs), () => this.#leave(user));
+    const { offline } = this.#options;
+    const presenceMs = (ABSENCE_MS * (1 - offline)) / offline;
+    this.#timeline.after(exponential(user.random, presenceMs), () => this.#leave(user));
   }
 
   #leave(user: User): void {
     this.#network.switchOff(user);
-    this.#timeline.after(user.exponential(ABSENCE_MS), () => {
+    this.#timeline.after(exponential(user.random, ABSENCE_MS), () => {
       user.machine.restart();
       this.#network.switchOn(user);
       this.#leaveLater(user);

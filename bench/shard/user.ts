@@ -51,11 +51,6 @@ export class User {
     this.random = seededRandom(seed * 1_000_003 + number);
   }
 
-  /** A random time until an act that is as likely at any moment. */
-  exponential(meanMs: number): number {
-    return -Math.log(1 - this.random()) * meanMs;
-  }
-
   /** Each event counts once: a restart shows again what the application had not dealt with. */
   see({ eventNumber, event }: Event, nowMs: number, collector: Collector): void {
     if (eventNumber <= this.#lastEvent) return;
