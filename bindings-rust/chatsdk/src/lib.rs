@@ -58,12 +58,12 @@ mod transport;
 
 pub use client::{
     Account, AttachmentReference, Client, Content, ContentType, Conversation, DeliveryStatus, Event, Events,
-    FailureReason, Invite, InviteDetails, InviteOptions, Message, Options, Page, Position, Quota, Reaction,
-    ReadReceipt, Reply, SessionState, Stats, Text,
+    FailureReason, Invite, InviteDetails, InviteOptions, Message, Options, Page, Position, Quota, RateLimitMembership,
+    Reaction, ReadReceipt, Reply, SessionState, Stats, Text,
 };
 pub use clock::SystemClock;
 pub use entropy::SystemEntropy;
 pub use error::{Error, ErrorCode, Result};
 pub use keys::StorageKey;
 pub use storage::{FileRollbackAnchor, RollbackAnchor, SqliteOptions, SqliteStorage};
-pub use transport::{WakuOptions, WakuTransport};
+pub use transport::{ProofRequest, RateLimitProver, WakuOptions, WakuTransport};

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use chatsdk::abi::{Config, EnvelopeReceived};
+use chatsdk::abi::{Config, EnvelopeReceived, RateLimit};
 use chatsdk::{
     Client, ContentType, DeliveryStatus, ErrorCode, Event, InviteOptions, Page, Reaction, Reply, SessionState,
     StorageKey,
@@ -129,6 +129,41 @@ async fn f4_messages_of_an_absence_arrive_with_the_history_and_events_once() {
         _ => None,
     });
     assert!(["message 19", "the next"].contains(&first.await.as_str()), "what was dealt with comes not again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f2_messages_that_are_released_together_are_published_in_order() {
+    const WAITING: usize = 60;
+    let (stage, network) = (Stage::new(), Network::default());
+    let rate_limit = Some(RateLimit { epoch_seconds: 3, messages_per_epoch: 100, ..RateLimit::default() });
+    // Bob shows at once what comes too early.
+    let options = |name: &str, rate_limit| {
+        let protocol = Config { rate_limit, gap_delay_ms: 1, ..quick() };
+        stage.options(name, raw()).protocol(protocol).transport(network.transport())
+    };
+    let alice = Person::open(options("alice", rate_limit)).await;
+    let mut bob = Person::open(options("bob", None)).await;
+    let account = bob.chat.default_account().await.unwrap();
+    let invite = bob.chat.create_invite(&account.id, InviteOptions::default()).await.unwrap();
+    let me = alice.chat.default_account().await.unwrap();
+    let id = alice.chat.accept_invite(&me.id, &invite.link, "Hello!").await.unwrap().id;
+    bob.until_text("Hello!").await;
+    let mut sent = Vec::new();
+    while usize::try_from(alice.chat.quota().await.unwrap().waiting).unwrap() < WAITING {
+        let text = format!("message {}", sent.len());
+        alice.chat.send(&id, text.as_str()).await.unwrap();
+        sent.push(text);
+    }
+    let mut received = Vec::new();
+    while received.len() < sent.len() {
+        let text = |event: &Event| match event {
+            Event::MessageReceived { message, .. } => message.text.clone(),
+            _ => None,
+        };
+        received.push(bob.until("a message", text).await);
+    }
+    assert_eq!(received, sent);
+    alice.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,17 @@
 //! The real Waku service node (waku-node/ in the repository), where its binary is named.
 
-use std::io::{BufRead as _, BufReader};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+
+const PLAIN: &str = "WAKU_NODE_BIN";
+const WITH_RLN: &str = "WAKU_NODE_RLN_BIN";
 
 /// Ends when it is dropped.
 pub struct ServiceNode {
     process: Child,
+    log: File,
     /// Multiaddr over TCP.
     pub tcp: String,
     /// Multiaddr over websockets.
@@ -20,22 +26,41 @@ impl ServiceNode {
 
     /// The same with flags of the node.
     pub fn start_with(arguments: &[&str]) -> Option<Self> {
-        let Some(binary) = std::env::var_os("WAKU_NODE_BIN") else {
-            eprintln!("skipped: set WAKU_NODE_BIN to the service node's binary (see waku-node/README.md)");
-            return None;
-        };
-        let mut process = Command::new(&binary)
+        Some(Self::run(&binary(PLAIN)?, arguments))
+    }
+
+    /// A node that demands proofs of a new group, whose files it puts into the folder: group.json, and a member-N.json for each of
+    /// the members. `None`, with a word about it, where `WAKU_NODE_RLN_BIN` names no binary.
+    pub fn start_rln(folder: &Path, members: u32, messages_per_epoch: u32, epoch_seconds: u32) -> Option<Self> {
+        let binary = binary(WITH_RLN)?;
+        let [members, limit, epoch] = [members, messages_per_epoch, epoch_seconds].map(|number| number.to_string());
+        let made = Command::new(&binary)
+            .args(["rln-group", "--members", &members, "--limit", &limit, "--epoch", &epoch, "--out"])
+            .arg(folder)
+            .output()
+            .unwrap_or_else(|error| panic!("{binary}: {error}"));
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let group = folder.join("group.json");
+        Some(Self::run(&binary, &["--log-level", "info", "--rln-group", group.to_str().unwrap()]))
+    }
+
+    fn run(binary: &str, arguments: &[&str]) -> Self {
+        let log = tempfile::tempfile().unwrap();
+        let mut process = Command::new(binary)
             .args(["--exit-on-stdin-close", "--log-level", "error"])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(log.try_clone().unwrap())
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+            .unwrap_or_else(|error| panic!("{binary}: {error}"));
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let address = |name: &str| ready[name].as_str().unwrap().to_owned();
-        Some(Self { process, tcp: address("tcp"), websocket: address("websocket") })
+        let mut node = Self { process, log, tcp: String::new(), websocket: String::new() };
+        let ready: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}\n{}", node.log()));
+        [node.tcp, node.websocket] = ["tcp", "websocket"].map(|name| ready[name].as_str().unwrap().to_owned());
+        node
     }
 
     /// It stands still, as if its machine slept.
@@ -48,15 +73,38 @@ impl ServiceNode {
         self.signal("CONT");
     }
 
+    /// Stops it in order, and gives all that it has logged.
+    pub fn stop(mut self) -> String {
+        self.signal("TERM");
+        assert!(self.process.wait().unwrap().success(), "{}", self.log());
+        self.log()
+    }
+
     fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status();
         assert!(status.unwrap().success());
+    }
+
+    fn log(&mut self) -> String {
+        let mut text = String::new();
+        self.log.rewind().unwrap();
+        self.log.read_to_string(&mut text).unwrap();
+        text
     }
 }
 
 impl Drop for ServiceNode {
     fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        // It has been stopped, if this fails.
+        drop(self.process.kill());
+        drop(self.process.wait());
     }
+}
+
+fn binary(variable: &str) -> Option<String> {
+    let binary = std::env::var(variable).ok();
+    if binary.is_none() {
+        eprintln!("skipped: set {variable} to the service node's binary (see waku-node/README.md)");
+    }
+    binary
 }

@@ -4,6 +4,7 @@ mod acknowledger;
 mod content;
 mod event;
 mod event_feed;
+mod membership;
 mod model;
 mod open;
 mod options;
@@ -19,6 +20,7 @@ pub use self::content::{AttachmentReference, Content, ContentType, Reaction, Rea
 pub use self::event::Event;
 use self::event_feed::EventFeed;
 pub use self::event_feed::Events;
+pub use self::membership::RateLimitMembership;
 pub use self::model::{
     Account, Conversation, DeliveryStatus, FailureReason, Invite, InviteDetails, Message, Position, Quota, SessionState,
 };
@@ -57,6 +59,7 @@ struct Inner {
     transport: Arc<dyn Transport>,
     entropy: Arc<dyn Entropy>,
     anchor: Option<Arc<dyn RollbackAnchor>>,
+    membership: Option<Arc<dyn RateLimitMembership>>,
     database_id: String,
     /// Generation of the database when it was opened.
     opened_at: u64,
@@ -339,7 +342,7 @@ impl Client {
         self.inner.feed.close();
         self.inner.acknowledger.close();
         self.inner.engine.close().await;
-        release(&*self.inner.transport, self.inner.anchor.as_ref(), &self.inner.storage).await
+        self.inner.release().await
     }
 }
 
@@ -349,34 +352,38 @@ impl Drop for Inner {
             return;
         }
         self.feed.close();
-        let (transport, anchor, storage) =
-            (Arc::clone(&self.transport), self.anchor.clone(), Arc::clone(&self.storage));
+        let releasing = self.release();
         self.runtime.spawn(async move {
-            if let Err(error) = release(&*transport, anchor.as_ref(), &storage).await {
+            if let Err(error) = releasing.await {
                 tracing::warn!("closing: {error}");
             }
         });
     }
 }
 
-async fn release(
-    transport: &dyn Transport,
-    anchor: Option<&Arc<dyn RollbackAnchor>>,
-    storage: &Arc<dyn Storage>,
-) -> Result<()> {
-    let stopped = transport.stop().await;
-    let (anchor, storage) = (anchor.cloned(), Arc::clone(storage));
-    // Both write to the disk.
-    let closing = tokio::task::spawn_blocking(move || {
-        if let Some(anchor) = anchor {
-            anchor.close();
+impl Inner {
+    /// Closes what the engine used.
+    fn release(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        let transport = Arc::clone(&self.transport);
+        let (anchor, membership, storage) = (self.anchor.clone(), self.membership.clone(), Arc::clone(&self.storage));
+        async move {
+            let stopped = transport.stop().await;
+            // They write to the disk, or wait for a proof.
+            let closing = tokio::task::spawn_blocking(move || {
+                if let Some(anchor) = anchor {
+                    anchor.close();
+                }
+                if let Some(membership) = membership {
+                    membership.close();
+                }
+                storage.close()
+            });
+            let closed = closing.await.map_err(|error| {
+                Error::new(ErrorCode::Internal, "closing ended unexpectedly; report this").caused_by(error)
+            })?;
+            stopped.and(closed)
         }
-        storage.close()
-    });
-    let closed = closing
-        .await
-        .map_err(|error| Error::new(ErrorCode::Internal, "closing ended unexpectedly; report this").caused_by(error))?;
-    stopped.and(closed)
+    }
 }
 
 fn open_rows(worker: &mut Worker, rows: MessageRows) -> Result<Vec<Message>> {

@@ -4,21 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{FutureExt as _, StreamExt as _};
+use zeroize::Zeroizing;
 
 use super::acknowledger::Acknowledger;
 use super::event_feed::EventFeed;
+use super::membership::RateLimitMembership;
 use super::options::Anchor;
 use super::{Client, Event, Inner, Options};
 use crate::abi::Entropy;
 use crate::abi::Storage;
 use crate::abi::Transport;
-use crate::abi::{Chat, Clock, Config, TransportEvent, VaultHeader, input, transport_event};
-use crate::engine::{Core, CoreParts, Engine, EngineParts};
+use crate::abi::{Chat, Clock, Config, RateLimit, TransportEvent, VaultHeader, input, transport_event};
+use crate::engine::{Core, CoreParts, Engine, EngineParts, Settings};
 use crate::error::{Error, ErrorCode, Result};
 use crate::keys::{StorageKey, derive_key, new_derivation};
 use crate::module::{CompiledModule, Limits};
 use crate::storage::{FileRollbackAnchor, RollbackAnchor, SqliteOptions, SqliteStorage, has_records};
-use crate::transport::WakuTransport;
+use crate::transport::{WakuOptions, WakuTransport};
 
 impl Client {
     /// Opens a database, or makes a new one, and connects in the background. Must be called within a tokio runtime.
@@ -27,9 +29,34 @@ impl Client {
     /// `WRONG_KEY`, `KEYRING_UNAVAILABLE`, `STATE_ROLLED_BACK`, `UNSUPPORTED_VERSION`, `DATABASE_CORRUPT`, `DATABASE_LOCKED`,
     /// `STORAGE_FULL`, `STORAGE_FAILED`, `INVALID_ARGUMENT`, `TRANSPORT_FAILED`. Nothing was changed.
     pub async fn open(options: Options) -> Result<Self> {
-        let Options { path, storage_key, waku, protocol, accept_rollback, storage, transport, clock, entropy, anchor } =
-            options;
-        let config = Config { cluster_id: waku.cluster_id, shard_count: waku.shard_count, ..protocol };
+        let membership = options.rln.clone();
+        let opened = Self::open_with(options).await;
+        if let (Err(_), Some(membership)) = (&opened, membership) {
+            membership.close();
+        }
+        opened
+    }
+
+    async fn open_with(options: Options) -> Result<Self> {
+        let Options {
+            path,
+            storage_key,
+            mut waku,
+            protocol,
+            rln: membership,
+            accept_rollback,
+            storage,
+            transport,
+            clock,
+            entropy,
+            anchor,
+        } = options;
+        let mut config = Config { cluster_id: waku.cluster_id, shard_count: waku.shard_count, ..protocol };
+        if let Some(membership) = &membership {
+            config.rate_limit = Some(rate_limit_of(&**membership, &config, &waku)?);
+            waku.prover = Some(Arc::clone(membership) as _);
+        }
+        let settings = Settings::new(config);
         let anchor: Option<Arc<dyn RollbackAnchor>> = match anchor {
             Anchor::None => None,
             Anchor::Given(anchor) => Some(anchor),
@@ -46,13 +73,13 @@ impl Client {
                 Some(storage) => storage,
                 None => Arc::new(SqliteStorage::open(path, SqliteOptions { create: true, maximum_bytes: None })?),
             };
-            open_core(Arc::clone(&storage), &storage_key, config, &*of_core).inspect_err(|_| close_storage(&*storage))
+            open_core(Arc::clone(&storage), &storage_key, settings, &*of_core).inspect_err(|_| close_storage(&*storage))
         });
-        let core = opening.await.map_err(|error| {
+        let (core, credentials) = opening.await.map_err(|error| {
             Error::new(ErrorCode::Internal, "opening ended unexpectedly; report this").caused_by(error)
         })??;
-        let client = Self::assemble(core, EngineArguments { transport, clock, entropy, anchor })?;
-        match client.start(accept_rollback).await {
+        let client = Self::assemble(core, EngineArguments { transport, clock, entropy, anchor, membership })?;
+        match client.start(accept_rollback, credentials).await {
             Ok(()) => Ok(client),
             Err(error) => {
                 if let Err(failure) = client.close().await {
@@ -64,7 +91,7 @@ impl Client {
     }
 
     fn assemble(core: Core, arguments: EngineArguments) -> Result<Self> {
-        let EngineArguments { transport, clock, entropy, anchor } = arguments;
+        let EngineArguments { transport, clock, entropy, anchor, membership } = arguments;
         let acknowledger = Acknowledger::new(Arc::clone(&clock));
         let to_acknowledger = Arc::clone(&acknowledger);
         let feed = Arc::new(EventFeed::new(move |number| to_acknowledger.acknowledge_soon(number)));
@@ -97,6 +124,7 @@ impl Client {
                 transport,
                 entropy,
                 anchor,
+                membership,
                 database_id,
                 opened_at: generation,
                 online: Arc::new(AtomicBool::new(false)),
@@ -107,7 +135,7 @@ impl Client {
         })
     }
 
-    async fn start(&self, accept_rollback: bool) -> Result<()> {
+    async fn start(&self, accept_rollback: bool, credentials: Credentials) -> Result<()> {
         let inner = &self.inner;
         let seen = inner.anchor.as_ref().map(|anchor| anchor.read(&inner.database_id)).transpose()?.flatten();
         let generation = inner.opened_at;
@@ -118,6 +146,13 @@ impl Client {
                 "database: an old copy (commit {generation}, this machine has seen {seen}); open the newest, or accept the rollback and repair the conversations"
             );
             return Err(Error::new(ErrorCode::StateRolledBack, message));
+        }
+        if let Some(membership) = inner.membership.clone() {
+            // It blocks.
+            let opening = tokio::task::spawn_blocking(move || open_membership(&*membership, &credentials));
+            opening.await.map_err(|error| {
+                Error::new(ErrorCode::Internal, "rln: opening ended unexpectedly; report this").caused_by(error)
+            })??;
         }
         let mut reports = inner.transport.start();
         // Unusable settings are told at once.
@@ -154,9 +189,37 @@ struct EngineArguments {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     anchor: Option<Arc<dyn RollbackAnchor>>,
+    membership: Option<Arc<dyn RateLimitMembership>>,
 }
 
-fn open_core(storage: Arc<dyn Storage>, key: &StorageKey, config: Config, entropy: &dyn Entropy) -> Result<Core> {
+/// Of a rate limit; empty if there are none.
+type Credentials = Zeroizing<Vec<u8>>;
+
+fn rate_limit_of(membership: &dyn RateLimitMembership, config: &Config, waku: &WakuOptions) -> Result<RateLimit> {
+    let given_twice = [
+        (config.rate_limit.is_some(), "protocol.rate_limit: rln sets it; leave it out"),
+        (waku.prover.is_some(), "waku.prover: rln makes the proofs; leave it out"),
+    ];
+    match given_twice.into_iter().find(|(given, _)| *given) {
+        Some((_, message)) => Err(Error::new(ErrorCode::InvalidArgument, message)),
+        None => Ok(membership.rate_limit()),
+    }
+}
+
+fn open_membership(membership: &dyn RateLimitMembership, credentials: &[u8]) -> Result<()> {
+    if credentials.is_empty() {
+        let message = "rln.credentials: missing, and the database has none; give the content of member-N.json once";
+        return Err(Error::new(ErrorCode::InvalidArgument, message));
+    }
+    membership.open(credentials)
+}
+
+fn open_core(
+    storage: Arc<dyn Storage>,
+    key: &StorageKey,
+    settings: Settings,
+    entropy: &dyn Entropy,
+) -> Result<(Core, Credentials)> {
     let module = CompiledModule::embedded()?;
     let limits = Limits::default();
     let header = match storage.get_header()?.header {
@@ -165,7 +228,7 @@ fn open_core(storage: Arc<dyn Storage>, key: &StorageKey, config: Config, entrop
     };
     let derivation = header.derivation.clone().unwrap_or_default();
     let host_key = derive_key(key, &derivation)?;
-    Core::open(CoreParts { module, limits, storage, config, header, host_key })
+    Core::open(CoreParts { module, limits, storage, settings, header, host_key })
 }
 
 fn create_vault(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::membership::RateLimitMembership;
 use crate::abi::Clock;
 use crate::abi::Config;
 use crate::abi::Entropy;
@@ -34,6 +35,7 @@ pub struct Options {
     pub(super) storage_key: StorageKey,
     pub(super) waku: WakuOptions,
     pub(super) protocol: Config,
+    pub(super) rln: Option<Arc<dyn RateLimitMembership>>,
     pub(super) accept_rollback: bool,
     pub(super) storage: Option<Arc<dyn Storage>>,
     pub(super) transport: Option<Arc<dyn Transport>>,
@@ -57,6 +59,7 @@ impl Options {
             storage_key,
             waku: WakuOptions::new(DEFAULT_CLUSTER_ID, DEFAULT_SHARD_COUNT),
             protocol: Config::default(),
+            rln: None,
             accept_rollback: false,
             storage: None,
             transport: None,
@@ -87,6 +90,13 @@ impl Options {
     /// The protocol's settings; a field that is zero has its default. `cluster_id` and `shard_count` are those of the network.
     pub fn protocol(mut self, config: Config) -> Self {
         self.protocol = config;
+        self
+    }
+
+    /// S1: the membership of a network with RLN. It sets the rate limit, so that `protocol` must not, and makes the proofs of the Waku
+    /// transport; another transport has to be given it as well.
+    pub fn rln(mut self, membership: impl RateLimitMembership + 'static) -> Self {
+        self.rln = Some(Arc::new(membership));
         self
     }
 

@@ -10,7 +10,23 @@ use futures::StreamExt as _;
 
 use self::network::Network;
 use super::{Client, DeliveryStatus, Event, InviteOptions, Options, Page};
+use crate::abi::RateLimit;
 use crate::keys::StorageKey;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s1_credentials_of_the_rate_limit_are_wiped_after_the_start_and_a_trap_finds_them_in_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = b"identitySecret of a member".to_vec();
+    let limit = RateLimit { epoch_seconds: 600, messages_per_epoch: 7, credentials };
+    let protocol = crate::abi::Config { rate_limit: Some(limit), ..crate::abi::Config::default() };
+    let options = Options::new(folder.path().join("alice"), StorageKey::Raw([7; 32])).without_anchor();
+    let alice = Client::open(options.protocol(protocol).transport(Network::default().transport())).await.unwrap();
+    let kept = |worker: &mut crate::engine::Worker| Ok(worker.core.holds_credentials());
+    assert!(!alice.inner.engine.with(kept).await.unwrap());
+    trap(&alice).await;
+    assert_eq!(alice.quota().await.unwrap().limit, 7);
+    alice.close().await.unwrap();
+}
 
 async fn open(folder: &tempfile::TempDir, name: &str, network: &Network) -> Client {
     let protocol = crate::abi::Config { ack_delay_ms: 50, ack_interval_ms: 50, ..crate::abi::Config::default() };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::abi::Storage;
 use crate::abi::{
@@ -19,9 +19,34 @@ pub(crate) struct CoreParts {
     pub(crate) module: Arc<CompiledModule>,
     pub(crate) limits: Limits,
     pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) config: Config,
+    pub(crate) settings: Settings,
     pub(crate) header: VaultHeader,
     pub(crate) host_key: HostKey,
+}
+
+/// What a core is told at its opening. The credentials in it are wiped when it is dropped.
+pub(crate) struct Settings(Config);
+
+impl Settings {
+    pub(crate) fn new(config: Config) -> Self {
+        Self(config)
+    }
+
+    fn forget_credentials(&mut self) {
+        forget_credentials(&mut self.0);
+    }
+}
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        self.forget_credentials();
+    }
+}
+
+fn forget_credentials(config: &mut Config) {
+    if let Some(limit) = &mut config.rate_limit {
+        limit.credentials.zeroize();
+    }
 }
 
 /// A core whose instance is dropped at a trap, and made anew over the same storage.
@@ -36,13 +61,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Fails with `WRONG_KEY`, `UNSUPPORTED_VERSION`, `INVALID_ARGUMENT`, `DATABASE_CORRUPT`.
-    pub(crate) fn open(parts: CoreParts) -> Result<Self> {
+    /// Also gives the credentials of the rate limit, which are empty if there are none. Fails with `WRONG_KEY`,
+    /// `UNSUPPORTED_VERSION`, `INVALID_ARGUMENT`, `DATABASE_CORRUPT`.
+    pub(crate) fn open(parts: CoreParts) -> Result<(Self, Zeroizing<Vec<u8>>)> {
         let storage = Arc::clone(&parts.storage);
         let reads: Reads = Arc::new(move |read| storage.read(read.clone()));
         let mut core = Self { parts, reads, instance: None, generation: 0, seals_messages: false, restarts: 0 };
-        core.reopen()?;
-        Ok(core)
+        let credentials = core.renew()?;
+        Ok((core, credentials))
     }
 
     /// The header of a new database.
@@ -96,19 +122,29 @@ impl Core {
 
     /// A new instance over the storage. Its first input is to be `Start`.
     pub(crate) fn reopen(&mut self) -> Result<()> {
+        self.renew().map(drop)
+    }
+
+    /// Once the first step is durable, the database has them.
+    pub(crate) fn forget_credentials(&mut self) {
+        self.parts.settings.forget_credentials();
+    }
+
+    fn renew(&mut self) -> Result<Zeroizing<Vec<u8>>> {
         let mut request = OpenCoreRequest {
-            config: Some(self.parts.config.clone()),
+            config: Some(self.parts.settings.0.clone()),
             header: Some(self.parts.header.clone()),
             host_key: self.parts.host_key.to_vec(),
         };
         let opened = described(&self.parts.module, self.parts.limits, Arc::clone(&self.reads))
             .and_then(|mut instance| Ok((CoreModuleClient::new(&mut instance).open_core(&request)?, instance)));
         request.host_key.zeroize();
+        request.config.as_mut().map(forget_credentials);
         let (opened, instance) = opened?;
         self.instance = Some(instance);
         self.generation = opened.generation;
         self.seals_messages = opened.seals_messages;
-        Ok(())
+        Ok(Zeroizing::new(opened.rate_limit_credentials))
     }
 
     /// One step and its commit. After a failure nothing of it is there.
@@ -175,6 +211,12 @@ impl Core {
         self.parts.header = header;
         self.parts.host_key = new_host_key;
         Ok(())
+    }
+
+    /// In its settings.
+    #[cfg(test)]
+    pub(crate) fn holds_credentials(&self) -> bool {
+        self.parts.settings.0.rate_limit.as_ref().is_some_and(|limit| !limit.credentials.is_empty())
     }
 
     /// Has the module trap, as a defect would.

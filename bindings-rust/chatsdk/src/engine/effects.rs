@@ -1,16 +1,19 @@
 //! What an outcome asks to be done on the network, after the commit.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 
-use futures::StreamExt as _;
-use tokio::sync::watch;
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Shared;
 use crate::abi::{Clock, Instant, Transport};
 use crate::abi::{HistoryPage, Log, LogLevel, Publish, PublishResult, QueryHistory, Subscribe, Wake, effect, input};
 use crate::clock::sleep;
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 
 /// After an input of the host that could not be committed.
 const RETRY_MS: u64 = 5_000;
@@ -21,14 +24,20 @@ pub(super) struct Effects {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     topics: watch::Sender<Vec<String>>,
+    publications: mpsc::UnboundedSender<Publication>,
     wake: Option<AbortHandle>,
 }
+
+/// A message for the network. `close` waits for what has a token.
+type Publication = (Publish, TaskTrackerToken);
 
 impl Effects {
     pub(super) fn new(shared: &Arc<Shared>, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         let (topics, wanted) = watch::channel(Vec::new());
         shared.in_background(&shared.underway, subscribe_to_latest(Arc::clone(&transport), wanted));
-        Self { shared: Arc::downgrade(shared), transport, clock, topics, wake: None }
+        let (publications, line) = mpsc::unbounded_channel();
+        shared.in_background(&shared.underway, publish_in_order(Arc::clone(&transport), line, Arc::downgrade(shared)));
+        Self { shared: Arc::downgrade(shared), transport, clock, topics, publications, wake: None }
     }
 
     pub(super) fn perform(&mut self, effect: effect::Effect) {
@@ -99,22 +108,8 @@ impl Effects {
 
     fn publish(&self, message: Publish) {
         let Some(shared) = self.shared.upgrade() else { return };
-        let (transport, to) = (Arc::clone(&self.transport), Weak::clone(&self.shared));
-        shared.in_background(&shared.publishing, async move {
-            let publish_id = message.publish_id.clone();
-            let reason = match transport.publish(message).await {
-                Ok(()) => None,
-                Err(error) => {
-                    tracing::debug!("publish: {error}");
-                    Some(error.message().to_owned())
-                }
-            };
-            let ok = reason.is_none();
-            feed(
-                &to,
-                input::Input::PublishResult(PublishResult { publish_id, ok, reason: reason.unwrap_or_default() }),
-            );
-        });
+        // The engine has closed, if it fails: the message is published after the next start.
+        let _ = self.publications.send((message, shared.publishing.token()));
     }
 
     fn query_history(&self, query: QueryHistory) {
@@ -151,6 +146,38 @@ async fn take_pages(transport: &dyn Transport, query: QueryHistory, to: &Weak<Sh
         taken.await?;
     }
     Ok(())
+}
+
+/// Several at a time, but each takes its place in the transport's line in the order of the core: where messages wait for long, as those
+/// with proofs do, another order would reach the peer.
+async fn publish_in_order(
+    transport: Arc<dyn Transport>,
+    mut line: mpsc::UnboundedReceiver<Publication>,
+    to: Weak<Shared>,
+) {
+    while let Some((message, token)) = line.recv().await {
+        let mut publishing = Box::pin(publish(Arc::clone(&transport), message, Weak::clone(&to)));
+        // Which it takes at the first poll.
+        if let (Poll::Pending, Some(shared)) = (futures::poll!(&mut publishing), to.upgrade()) {
+            shared.in_background(&shared.publishing, publishing);
+        }
+        drop(token);
+    }
+}
+
+async fn publish(transport: Arc<dyn Transport>, message: Publish, to: Weak<Shared>) {
+    let publish_id = message.publish_id.clone();
+    let published = AssertUnwindSafe(transport.publish(message)).catch_unwind().await;
+    let published = published.unwrap_or_else(|_| {
+        Err(Error::new(ErrorCode::TransportFailed, "the transport panicked; report this to who made it"))
+    });
+    let reason = published.err().map(|error| {
+        tracing::debug!("publish: {error}");
+        error.message().to_owned()
+    });
+    let ok = reason.is_none();
+    let result = PublishResult { publish_id, ok, reason: reason.unwrap_or_default() };
+    feed(&to, input::Input::PublishResult(result));
 }
 
 async fn subscribe_to_latest(transport: Arc<dyn Transport>, mut wanted: watch::Receiver<Vec<String>>) {

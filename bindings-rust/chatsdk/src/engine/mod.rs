@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::core::{Core, CoreParts};
+pub(crate) use self::core::{Core, CoreParts, Settings};
 use self::effects::Effects;
 pub(crate) use self::worker::Worker;
 use crate::abi::Clock;

@@ -53,6 +53,7 @@ impl Worker {
         let _ = reply.send(started);
         if ok {
             self.started = true;
+            self.core.forget_credentials();
             while let Some(job) = self.waiting.pop_front() {
                 self.serve(job);
             }

@@ -17,6 +17,8 @@ use futures::stream::{self, BoxStream};
 #[derive(Clone, Default)]
 pub struct Network {
     state: Arc<Mutex<State>>,
+    /// One publication at a time, as where each needs a proof.
+    line: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -45,6 +47,11 @@ impl Network {
     /// All envelopes so far.
     pub fn kept(&self) -> Vec<EnvelopeReceived> {
         self.state.lock().unwrap().kept.iter().map(|(_, envelope)| envelope.clone()).collect()
+    }
+
+    /// How many transports have started so far.
+    pub fn members(&self) -> usize {
+        self.state.lock().unwrap().members.len()
     }
 
     /// Puts an envelope of nobody's on the network.
@@ -90,6 +97,7 @@ impl Transport for LocalTransport {
     }
 
     async fn publish(&self, request: Publish) -> Result<()> {
+        let _turn = self.network.line.lock().await;
         tokio::time::sleep(Duration::from_millis(1)).await;
         let mut state = self.network.state.lock().unwrap();
         if state.broken {

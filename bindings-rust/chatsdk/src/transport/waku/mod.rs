@@ -4,15 +4,16 @@ mod history;
 mod inbound;
 mod node;
 mod options;
+mod outgoing;
 mod peer;
 mod sessions;
 mod sharding;
 mod wire;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::history::{StoreNode, StoreNodes, history};
 use self::node::Node;
 pub use self::options::WakuOptions;
+use self::outgoing::Outgoing;
 use self::peer::{Peer, Topics};
 use self::sessions::Candidate;
 use self::sharding::{message_hash, pubsub_topic, shard_topic};
@@ -53,6 +55,7 @@ struct Shared {
     topics: Mutex<Topics>,
     seen: Mutex<Seen>,
     slots: Semaphore,
+    outgoing: Outgoing,
     events: Mutex<Option<mpsc::UnboundedSender<TransportEvent>>>,
     started: AtomicBool,
     /// `None` until the node works.
@@ -60,7 +63,6 @@ struct Shared {
     online: Mutex<Option<bool>>,
     /// An attempt to connect has ended, so that "offline" is news.
     attempted: AtomicBool,
-    last_timestamp: AtomicI64,
     /// A peer or a candidate changed.
     changed: Arc<Notify>,
     stopping: CancellationToken,
@@ -71,6 +73,7 @@ impl WakuTransport {
     pub fn new(options: WakuOptions) -> Result<Self> {
         let candidates = options.check()?;
         let slots = Semaphore::new(options.publish_concurrency);
+        let outgoing = Outgoing::new(options.prover.clone());
         Ok(Self {
             shared: Arc::new(Shared {
                 options,
@@ -79,12 +82,12 @@ impl WakuTransport {
                 topics: Mutex::default(),
                 seen: Mutex::default(),
                 slots,
+                outgoing,
                 events: Mutex::default(),
                 started: AtomicBool::new(false),
                 node: watch::Sender::new(None),
                 online: Mutex::new(None),
                 attempted: AtomicBool::new(false),
-                last_timestamp: AtomicI64::new(0),
                 changed: Arc::default(),
                 stopping: CancellationToken::new(),
             }),
@@ -133,23 +136,9 @@ impl Transport for WakuTransport {
     }
 
     async fn publish(&self, request: Publish) -> Result<()> {
-        let pubsub_topic = self.shared.pubsub_topic(&request.topic)?;
-        let stopped = || failed("the transport was stopped");
-        let _slot = self.shared.slots.acquire().await.map_err(|_| stopped())?;
-        let message = WakuMessage {
-            payload: request.payload,
-            content_topic: request.topic,
-            timestamp: Some(self.shared.timestamp()),
-            ..WakuMessage::default()
-        };
-        let limit = self.shared.options.publish_timeout;
-        let pushing = tokio::time::timeout(limit, self.shared.push(&pubsub_topic, &message));
         tokio::select! {
             () = self.shared.stopping.cancelled() => Err(stopped()),
-            pushed = pushing => match pushed {
-                Ok(pushed) => pushed,
-                Err(_) => Err(failed(format!("no node took the message within {} ms", limit.as_millis())).retryable()),
-            },
+            published = self.shared.publish(request) => published,
         }
     }
 
@@ -191,6 +180,15 @@ impl Shared {
 
     fn pubsub_topic(&self, content_topic: &str) -> Result<String> {
         pubsub_topic(content_topic, self.options.cluster_id, self.options.shard_count)
+    }
+
+    async fn publish(&self, request: Publish) -> Result<()> {
+        let pubsub_topic = self.pubsub_topic(&request.topic)?;
+        let _slot = self.slots.acquire().await.map_err(|_| stopped())?;
+        let message = self.outgoing.message(request).await?;
+        let limit = self.options.publish_timeout;
+        let late = |_| failed(format!("no node took the message within {} ms", limit.as_millis())).retryable();
+        tokio::time::timeout(limit, self.push(&pubsub_topic, &message)).await.map_err(late)?
     }
 
     async fn push(&self, pubsub_topic: &str, message: &WakuMessage) -> Result<()> {
@@ -250,16 +248,6 @@ impl Shared {
             let _ = events.send(TransportEvent { event: Some(event) });
         }
     }
-
-    /// Nanoseconds, and no two alike: the network takes messages that differ in nothing for one.
-    fn timestamp(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
-        let next = |last: i64| Some(now.max(last.saturating_add(1)));
-        match self.last_timestamp.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) {
-            Ok(last) | Err(last) => now.max(last.saturating_add(1)),
-        }
-    }
 }
 
 /// Messages that came already, from another node or twice.
@@ -311,6 +299,10 @@ fn untaken(first: Option<WireError>, retryable: bool) -> Error {
         Some(cause) => failed(format!("no node took the message: {cause}")).caused_by(cause),
     };
     if retryable { error.retryable() } else { error }
+}
+
+fn stopped() -> Error {
+    failed("the transport was stopped")
 }
 
 fn failed(message: impl Into<String>) -> Error {

@@ -1,5 +1,6 @@
 //! Settings of the Waku transport.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
@@ -8,6 +9,7 @@ use libp2p::multiaddr::Protocol;
 use super::failed;
 use super::sessions::Candidate;
 use crate::error::Result;
+use crate::transport::RateLimitProver;
 
 /// Settings of the Waku transport. `..WakuOptions::new(cluster, shards)` fills in the defaults.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct WakuOptions {
     pub reconnect_min: Duration,
     /// Longest pause between attempts. Default 15 s.
     pub reconnect_max: Duration,
+    /// Makes the proofs of a network with RLN. Needed if the client has a rate limit, and given by the client's option `rln`.
+    pub prover: Option<Arc<dyn RateLimitProver>>,
 }
 
 impl WakuOptions {
@@ -60,6 +64,7 @@ impl WakuOptions {
             watchdog_interval: Duration::from_secs(8),
             reconnect_min: Duration::from_millis(250),
             reconnect_max: Duration::from_secs(15),
+            prover: None,
         }
     }
 
