@@ -1,6 +1,6 @@
 //! One client, and what it is told.
 
-use chatsdk::Client;
+use chatsdk::{Client, Options};
 use chatsdk_json::{Failure, Outcome, Parameters, call, options, shapes};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ impl Agent {
         if self.client.is_some() && !self.closed {
             return Err(Failure::request("open: a client is open"));
         }
-        let client = Client::open(options(params)?).await?;
+        let client = Client::open(open_options(params)?).await?;
         if params.flag("events")?.unwrap_or(true) {
             let (mut events, output) = (client.events(), self.output.clone());
             self.events = Some(tokio::spawn(async move {
@@ -90,6 +90,21 @@ impl Agent {
             tracing::error!("events: {error}");
         }
     }
+}
+
+#[cfg(feature = "rln")]
+fn open_options(params: &Parameters) -> Outcome<Options> {
+    let mut params = params.clone();
+    match params.take_object("rln")? {
+        Some(rln) => crate::rln::with_membership(options(&params)?, &rln),
+        None => options(&params),
+    }
+}
+
+/// Which refuse `rln`.
+#[cfg(not(feature = "rln"))]
+fn open_options(params: &Parameters) -> Outcome<Options> {
+    options(params)
 }
 
 /// Resident memory of this process, as Linux tells it.

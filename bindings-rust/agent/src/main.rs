@@ -5,6 +5,8 @@
 mod agent;
 mod moves;
 mod output;
+#[cfg(feature = "rln")]
+mod rln;
 mod store;
 
 use std::process::ExitCode;

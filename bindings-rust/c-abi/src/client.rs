@@ -4,9 +4,11 @@ use std::ffi::c_char;
 use std::ptr;
 use std::time::Duration;
 
-use chatsdk_json::{Parameters, call, no_own_types, options, shapes};
+use chatsdk_json::{Outcome, Parameters, call, no_own_types, options, shapes};
+#[cfg(feature = "rln")]
+use chatsdk_rln::RlnMembership;
 use futures::StreamExt as _;
-use sdk::{Client, Error, ErrorCode, Events, Result};
+use sdk::{Client, Error, ErrorCode, Events, Options, Result};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
@@ -28,7 +30,9 @@ pub struct ChatSdkClient {
 ///
 /// `path`: the database file, made if there is none. `storageKey`: `{"passphrase": text}`, `{"rawKey": 64 hexadecimal digits}` or
 /// `{"unprotected": true}`. `peers`: multiaddrs of service nodes, over TCP or websockets. Optional: `clusterId` (42), `shardCount`
-/// (8), `transport` ("light" or "relay"), `acceptRollback` (false), `protocol`.
+/// (8), `transport` ("light" or "relay"), `acceptRollback` (false), `protocol`, and `rln`, in a library that is built with the feature
+/// rln: `{"group": text, "credentials": text}`, the contents of group.json and member-N.json of a network with RLN. The credentials
+/// are needed once, the database keeps them; never give the same to two databases.
 ///
 /// Returns 0, and the client in `client`; or the code of the error, and the error in `error`.
 ///
@@ -57,13 +61,29 @@ pub unsafe extern "C" fn chatsdk_open(
 }
 
 fn open(json: &str) -> Result<ChatSdkClient> {
-    let options = options(&parameters("options", json)?).map_err(of_failure)?;
+    let options = open_options(parameters("options", json)?).map_err(of_failure)?;
     let runtime = Runtime::new().map_err(|error| {
         Error::new(ErrorCode::Internal, "no thread can be started; free resources").caused_by(error)
     })?;
     let client = runtime.block_on(Client::open(options))?;
     let events = Mutex::new(client.events());
     Ok(ChatSdkClient { runtime, client, events })
+}
+
+#[cfg(feature = "rln")]
+fn open_options(mut params: Parameters) -> Outcome<Options> {
+    let Some(rln) = params.take_object("rln")? else { return options(&params) };
+    let mut membership = RlnMembership::new(rln.text("group")?)?;
+    if let Some(credentials) = rln.optional_text("credentials")? {
+        membership = membership.credentials(credentials.into())?;
+    }
+    Ok(options(&params)?.rln(membership))
+}
+
+/// Which refuse `rln`.
+#[cfg(not(feature = "rln"))]
+fn open_options(params: Parameters) -> Outcome<Options> {
+    options(&params)
 }
 
 /// Calls a method of the client, such as "send" with `{"conversationId": "...", "content": {"text": "Hello"}}`. Methods, parameters and
@@ -206,6 +226,74 @@ unsafe fn put(target: *mut *mut c_char, text: *mut c_char) {
 }
 
 fn parameters(name: &str, json: &str) -> Result<Parameters> {
-    serde_json::from_str(json)
-        .map_err(|error| Error::new(ErrorCode::InvalidArgument, format!("{name}: no JSON object: {error}")))
+    serde_json::from_str(json).map_err(|error| {
+        // The error's own words may quote a secret.
+        let place = format!("line {}, column {}", error.line(), error.column());
+        Error::new(ErrorCode::InvalidArgument, format!("{name}: no JSON object: see {place}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "correct horse battery staple";
+
+    fn refused(json: &str) -> Error {
+        open(json).err().unwrap_or_else(|| panic!("opened: {json}"))
+    }
+
+    #[test]
+    fn s3_errors_about_options_do_not_quote_their_values() {
+        for json in [
+            format!("{SECRET:?}"),
+            format!("[{SECRET:?}]"),
+            format!("{{\"storageKey\": {SECRET:?} {SECRET:?}"),
+            format!("{{\"storageKey\": {SECRET:?}}}"),
+            format!("{{\"path\": \"/tmp/x\", \"storageKey\": {{\"passphrase\": [{SECRET:?}]}}}}"),
+            format!("{{\"peers\": {SECRET:?}}}"),
+            format!("{{\"peers\": [{{\"{SECRET}\": 1}}]}}"),
+            format!("{{\"transport\": {SECRET:?}}}"),
+            format!("{{\"clusterId\": {SECRET:?}}}"),
+            format!("{{\"rln\": {SECRET:?}}}"),
+            format!("{{\"rln\": {{\"group\": {SECRET:?}, \"credentials\": {SECRET:?}}}}}"),
+            format!("{{\"protocol\": {{\"ackDelayMs\": {SECRET:?}}}}}"),
+        ] {
+            let error = refused(&json);
+            assert_eq!(error.code(), ErrorCode::InvalidArgument, "{json}: {error}");
+            assert!(!format!("{error:?}").contains("horse"), "{json}: {error:?}");
+        }
+    }
+
+    /// A database has them after one opening.
+    #[cfg(feature = "rln")]
+    #[test]
+    fn s1_a_member_opens_with_credentials_once_and_without_them_later() {
+        use serde_json::{Value, json};
+        let mut vectors: Value =
+            serde_json::from_str(include_str!("../../../waku-node/rln/testdata/vectors.json")).unwrap();
+        let mut take = |name: &str| vectors[name].take();
+        let identifier = take("rlnIdentifier");
+        let group = json!({
+            "version": 1, "rlnIdentifier": identifier, "epochSeconds": take("epochSeconds"), "members": take("members"),
+        });
+        let credentials = json!({
+            "version": 1, "rlnIdentifier": identifier, "leafIndex": 1, "userMessageLimit": 100,
+            "identityCommitment": take("identityCommitment"), "identitySecret": take("identitySecret"),
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let options = |rln: Value| {
+            json!({ "path": folder.path().join("a.db"), "storageKey": { "rawKey": "07".repeat(32) }, "rln": rln })
+                .to_string()
+        };
+        let without = options(json!({ "group": group.to_string() }));
+        assert!(refused(&without).message().starts_with("rln.credentials: missing"));
+        let with = options(json!({ "group": group.to_string(), "credentials": credentials.to_string() }));
+        for options in [with, without] {
+            let opened = open(&options).unwrap();
+            let quota = opened.runtime.block_on(opened.client.quota()).unwrap();
+            assert_eq!((quota.limited, quota.limit), (true, 100));
+            opened.runtime.block_on(opened.client.close()).unwrap();
+        }
+    }
 }

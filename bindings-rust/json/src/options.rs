@@ -1,23 +1,28 @@
 //! How a client is opened.
 
-use chatsdk::abi::Config;
+use chatsdk::abi::{Config, RateLimit};
 use chatsdk::{Options, StorageKey, WakuOptions};
 
 use crate::failure::{Failure, Outcome};
 use crate::parameters::Parameters;
 
-/// How a client is to be opened.
+/// How a client is to be opened. `rln` is refused: programs that can make proofs take it out before, and give the options what
+/// they made of it.
 pub fn options(params: &Parameters) -> Outcome<Options> {
+    if params.get("rln").is_some() {
+        return Err(Failure::request("rln: this program is built without a prover; build it with the feature rln"));
+    }
     let peers = match params.get("peers") {
         None => Vec::new(),
         Some(peers) => {
-            serde_json::from_value(peers.clone()).map_err(|error| Failure::request(format!("peers: {error}")))?
+            // serde's own words quote what is there, perhaps a secret that slipped.
+            serde_json::from_value(peers.clone()).map_err(|_| Failure::request("peers: must be a list of texts"))?
         }
     };
     let relay = match params.optional_text("transport")? {
         None | Some("light") => false,
         Some("relay") => true,
-        Some(other) => return Err(Failure::request(format!("transport: {other} must be \"light\" or \"relay\""))),
+        Some(_) => return Err(Failure::request("transport: must be \"light\" or \"relay\"")),
     };
     let network = WakuOptions::new(
         params.small_number("clusterId")?.unwrap_or(42),
@@ -44,6 +49,19 @@ pub(crate) fn storage_key(params: &Parameters, name: &str) -> Outcome<StorageKey
     })
 }
 
+fn rate_limit(fields: &Parameters) -> Outcome<RateLimit> {
+    let mut limit = RateLimit::default();
+    for name in fields.names() {
+        let number = || fields.small_number(name).map(Option::unwrap_or_default);
+        match name {
+            "epochSeconds" => limit.epoch_seconds = number()?,
+            "messagesPerEpoch" => limit.messages_per_epoch = number()?,
+            _ => return Err(Failure::request(format!("protocol.rateLimit.{name}: unknown"))),
+        }
+    }
+    Ok(limit)
+}
+
 fn protocol(params: &Parameters) -> Outcome<Config> {
     let mut config = Config::default();
     if params.get("protocol").is_none() {
@@ -67,8 +85,40 @@ fn protocol(params: &Parameters) -> Outcome<Config> {
             "repairAttempts" => config.repair_attempts = small()?,
             "historyIntervalMs" => config.history_interval_ms = small()?,
             "repairIntervalMs" => config.repair_interval_ms = large()?,
+            "rateLimit" => config.rate_limit = Some(rate_limit(&fields.object(name)?)?),
             _ => return Err(Failure::request(format!("protocol.{name}: unknown"))),
         }
     }
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(json: serde_json::Value) -> String {
+        let params = serde_json::from_value(json).expect("an object");
+        match options(&params) {
+            Err(Failure::Request(message)) => message,
+            Err(Failure::Sdk(error)) => error.to_string(),
+            Ok(_) => "not refused".into(),
+        }
+    }
+
+    #[test]
+    fn s1_a_membership_that_nobody_took_out_is_refused() {
+        let params = serde_json::json!({ "path": "x", "storageKey": { "unprotected": true }, "rln": {} });
+        assert!(refused(params).starts_with("rln: this program is built without a prover"));
+    }
+
+    #[test]
+    fn s1_a_rate_limit_without_a_membership_is_taken() {
+        let params = |limit: serde_json::Value| -> Parameters {
+            serde_json::from_value(serde_json::json!({ "protocol": { "rateLimit": limit } })).expect("an object")
+        };
+        let limit = serde_json::json!({ "epochSeconds": 30, "messagesPerEpoch": 5 });
+        let expected = RateLimit { epoch_seconds: 30, messages_per_epoch: 5, ..RateLimit::default() };
+        assert_eq!(protocol(&params(limit)).expect("settings").rate_limit, Some(expected));
+        assert!(protocol(&params(serde_json::json!({ "credentials": "00" }))).is_err(), "they come with a membership");
+    }
 }

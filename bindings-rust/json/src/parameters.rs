@@ -20,6 +20,16 @@ impl Parameters {
     pub fn set(&mut self, name: &str, value: Value) {
         self.0.insert(name.to_owned(), value);
     }
+
+    /// Takes an object out, if it is there.
+    pub fn take_object(&mut self, name: &str) -> Outcome<Option<Self>> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(fields)) => Ok(Some(Self(fields))),
+            Some(_) => Err(of_another_kind(name, "an object")),
+        }
+    }
+
     /// A field, if it is there.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
