@@ -4,6 +4,8 @@ mod acknowledger;
 mod content;
 mod event;
 mod event_feed;
+#[cfg(test)]
+mod host_tests;
 mod membership;
 mod model;
 mod open;

@@ -168,9 +168,7 @@ impl Client {
                     None
                 });
                 match event {
-                    Some(transport_event::Event::Envelope(envelope)) => {
-                        engine.feed(input::Input::EnvelopeReceived(envelope));
-                    }
+                    Some(transport_event::Event::Envelope(envelope)) => engine.take_in(envelope).await,
                     Some(transport_event::Event::Connection(change)) => {
                         online.store(change.online, Ordering::Relaxed);
                         engine.feed(input::Input::ConnectionChanged(change));

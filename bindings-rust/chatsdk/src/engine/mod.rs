@@ -12,7 +12,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,12 +22,14 @@ pub(crate) use self::worker::Worker;
 use crate::abi::Clock;
 use crate::abi::Entropy;
 use crate::abi::Transport;
-use crate::abi::{ChatCaller, input, reply};
+use crate::abi::{ChatCaller, EnvelopeReceived, input, reply};
 use crate::error::{Error, ErrorCode, Result};
 use crate::storage::RollbackAnchor;
 
 /// How long `close` waits for messages on their way to a node; what is not taken by then is sent at the next start.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
+/// A transport from which more come waits: its own bounds hold then.
+const WAITING_ENVELOPES: usize = 64;
 
 /// What the core replied; `None` to an input of the host.
 pub(crate) type Answered = Option<reply::Reply>;
@@ -45,6 +47,8 @@ pub(crate) struct EngineParts {
 struct Job {
     input: input::Input,
     reply: Option<oneshot::Sender<Result<Answered>>>,
+    /// Of an envelope; freed when it is served.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 enum Command {
@@ -71,6 +75,8 @@ struct Shared {
     runtime: Handle,
     /// Ends what is under way on the network.
     closing: CancellationToken,
+    /// For envelopes that wait for the core.
+    room: Arc<Semaphore>,
     publishing: TaskTracker,
     underway: TaskTracker,
 }
@@ -90,6 +96,7 @@ impl Engine {
             commands,
             runtime: Handle::current(),
             closing: CancellationToken::new(),
+            room: Arc::new(Semaphore::new(WAITING_ENVELOPES)),
             publishing: TaskTracker::new(),
             underway: TaskTracker::new(),
         });
@@ -124,6 +131,15 @@ impl Engine {
     /// An input of the host. Its failure is logged: there is nobody to tell.
     pub(crate) fn feed(&self, input: input::Input) {
         self.shared.feed(input);
+    }
+
+    /// The same for an envelope, once there is room for it.
+    pub(crate) async fn take_in(&self, envelope: EnvelopeReceived) {
+        // It never closes.
+        if let Ok(place) = Arc::clone(&self.shared.room).acquire_owned().await {
+            let input = input::Input::EnvelopeReceived(envelope);
+            self.shared.serve(Job { input, reply: None, place: Some(place) });
+        }
     }
 
     /// Uses the core between two inputs.
@@ -193,7 +209,7 @@ impl Shared {
     fn take(&self, input: input::Input) -> impl Future<Output = Result<Answered>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
         let sent = if self.accepts(&input) {
-            self.send(Command::Serve(Job { input, reply: Some(reply) }))
+            self.send(Command::Serve(Job { input, reply: Some(reply), place: None }))
         } else {
             Err(closed())
         };
@@ -204,9 +220,13 @@ impl Shared {
     }
 
     fn feed(&self, input: input::Input) {
+        self.serve(Job { input, reply: None, place: None });
+    }
+
+    fn serve(&self, job: Job) {
         // A closed engine is told again at the next start.
-        if self.accepts(&input) {
-            let _ = self.send(Command::Serve(Job { input, reply: None }));
+        if self.accepts(&job.input) {
+            let _ = self.send(Command::Serve(job));
         }
     }
 
@@ -225,7 +245,7 @@ impl Shared {
     ) -> Result<Found> {
         let (reply, answer) = oneshot::channel();
         // The caller may have gone.
-        let command = Command::Use(Box::new(move |worker| drop(reply.send(work(worker)))));
+        let command = Command::Use(Box::new(move |worker| drop(reply.send(worker.guarded(work)))));
         self.send(command)?;
         answer.await.map_err(|_| closed())?
     }

@@ -1,6 +1,7 @@
 //! What the thread of the core does.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 
 use tokio::sync::oneshot;
@@ -9,7 +10,7 @@ use zeroize::Zeroize as _;
 use super::effects::Effects;
 use super::{Answered, Command, Core, EngineParts, Job};
 use crate::abi::{ConnectionChanged, Event, Input, Start, input, reply};
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 
 /// Owns the core, and serves one input after the other.
 pub(crate) struct Worker {
@@ -46,8 +47,20 @@ impl Worker {
         }
     }
 
+    /// A panic of a part that the application gave, such as a storage, fails what it interrupted. The core may know half of it, and
+    /// begins anew as after a trap.
+    pub(crate) fn guarded<Found>(&mut self, work: impl FnOnce(&mut Self) -> Result<Found>) -> Result<Found> {
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
+            if !self.core.is_broken() {
+                self.core.discard();
+            }
+            let message = "a part of the client panicked, such as its storage; report this to who made it";
+            Err(Error::new(ErrorCode::Internal, message))
+        })
+    }
+
     fn start(&mut self, rolled_back: bool, reply: oneshot::Sender<Result<()>>) {
-        let started = self.step(input::Input::Start(Start { rolled_back })).map(drop);
+        let started = self.guarded(|worker| worker.step(input::Input::Start(Start { rolled_back }))).map(drop);
         let ok = started.is_ok();
         // The client was dropped meanwhile, if this fails.
         let _ = reply.send(started);
@@ -62,7 +75,8 @@ impl Worker {
 
     fn serve(&mut self, job: Job) {
         self.mend();
-        let Job { input, reply } = job;
+        let Job { input, reply, place } = job;
+        drop(place);
         if let input::Input::ConnectionChanged(change) = &input {
             self.online = change.online;
         }
@@ -70,11 +84,11 @@ impl Worker {
             Some(reply) => {
                 // Nobody waits for a call that was given up.
                 if !reply.is_closed() {
-                    drop(reply.send(self.step(input).and_then(of_reply)));
+                    drop(reply.send(self.guarded(|worker| worker.step(input)).and_then(of_reply)));
                 }
             }
             None => {
-                if let Err(error) = self.step(input.clone()) {
+                if let Err(error) = self.guarded(|worker| worker.step(input.clone())) {
                     self.effects.after_failed_input(input, &error);
                 }
             }
@@ -108,7 +122,7 @@ impl Worker {
         if !self.core.is_broken() {
             return;
         }
-        if let Err(error) = self.restart() {
+        if let Err(error) = self.guarded(Self::restart) {
             tracing::warn!("the core could not be made anew: {error}");
             self.effects.wake_soon();
         }

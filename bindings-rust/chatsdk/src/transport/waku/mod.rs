@@ -6,6 +6,7 @@ mod node;
 mod options;
 mod outgoing;
 mod peer;
+mod reports;
 mod sessions;
 mod sharding;
 mod wire;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::history::{StoreNode, StoreNodes, history};
@@ -26,13 +27,11 @@ use self::node::Node;
 pub use self::options::WakuOptions;
 use self::outgoing::Outgoing;
 use self::peer::{Peer, Topics};
+use self::reports::{Place, Reports};
 use self::sessions::Candidate;
 use self::sharding::{message_hash, pubsub_topic, shard_topic};
 use self::wire::{StorePage, StoreQuery, WakuMessage, WireError};
-use crate::abi::{
-    ConnectionChanged, EnvelopeBatch, EnvelopeReceived, Publish, QueryHistory, Subscribe, Transport, TransportEvent,
-    transport_event,
-};
+use crate::abi::{EnvelopeBatch, EnvelopeReceived, Publish, QueryHistory, Subscribe, Transport, TransportEvent};
 use crate::error::{Error, ErrorCode, Result};
 
 const LEAVE_GRACE: Duration = Duration::from_millis(500);
@@ -56,7 +55,7 @@ struct Shared {
     seen: Mutex<Seen>,
     slots: Semaphore,
     outgoing: Outgoing,
-    events: Mutex<Option<mpsc::UnboundedSender<TransportEvent>>>,
+    reports: Arc<Reports>,
     started: AtomicBool,
     /// `None` until the node works.
     node: watch::Sender<Option<Node>>,
@@ -74,6 +73,7 @@ impl WakuTransport {
         let candidates = options.check()?;
         let slots = Semaphore::new(options.publish_concurrency);
         let outgoing = Outgoing::new(options.prover.clone());
+        let changed = Arc::new(Notify::new());
         Ok(Self {
             shared: Arc::new(Shared {
                 options,
@@ -83,12 +83,12 @@ impl WakuTransport {
                 seen: Mutex::default(),
                 slots,
                 outgoing,
-                events: Mutex::default(),
+                reports: Arc::new(Reports::new(Arc::clone(&changed))),
                 started: AtomicBool::new(false),
                 node: watch::Sender::new(None),
                 online: Mutex::new(None),
                 attempted: AtomicBool::new(false),
-                changed: Arc::default(),
+                changed,
                 stopping: CancellationToken::new(),
             }),
         })
@@ -107,11 +107,9 @@ impl Transport for WakuTransport {
         if self.shared.started.swap(true, Ordering::SeqCst) || self.shared.stopping.is_cancelled() {
             return stream::once(async { Err(failed("a transport is started once")) }).boxed();
         }
-        let (sender, receiver) = mpsc::unbounded_channel();
-        *lock(&self.shared.events) = Some(sender);
+        let reports = self.shared.reports.follow();
         tokio::spawn(sessions::run(Arc::clone(&self.shared)));
-        stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|event| (Ok(event), receiver)) })
-            .boxed()
+        reports
     }
 
     async fn subscribe(&self, request: Subscribe) -> Result<()> {
@@ -165,7 +163,7 @@ impl Transport for WakuTransport {
 
     async fn stop(&self) -> Result<()> {
         self.shared.stopping.cancel();
-        *lock(&self.shared.events) = None;
+        self.shared.reports.close();
         let peers = std::mem::take(&mut *lock(&self.shared.peers));
         futures::future::join_all(peers.iter().map(|peer| peer.leave(LEAVE_GRACE))).await;
         self.shared.node.send_replace(None);
@@ -224,11 +222,31 @@ impl Shared {
         }
     }
 
-    /// Takes a message that a node pushed or relayed.
-    fn receive(&self, pubsub_topic: &str, message: WakuMessage) {
-        let wanted = lock(&self.topics).get(&message.content_topic).is_some_and(|topic| topic == pubsub_topic);
-        if wanted && lock(&self.seen).is_new(message_hash(pubsub_topic, &message)) {
-            self.report(transport_event::Event::Envelope(envelope(message)));
+    /// Takes a message that a node pushed, when there is room for it.
+    async fn receive_pushed(&self, pubsub_topic: &str, message: WakuMessage) {
+        if self.wants(pubsub_topic, &message)
+            && let Some(place) = self.reports.place().await
+        {
+            self.receive(pubsub_topic, message, place);
+        }
+    }
+
+    /// Takes a message that came by relay, if there is room for it.
+    fn receive_relayed(&self, pubsub_topic: &str, message: WakuMessage) {
+        if self.wants(pubsub_topic, &message)
+            && let Some(place) = self.reports.place_now()
+        {
+            self.receive(pubsub_topic, message, place);
+        }
+    }
+
+    fn wants(&self, pubsub_topic: &str, message: &WakuMessage) -> bool {
+        lock(&self.topics).get(&message.content_topic).is_some_and(|topic| topic == pubsub_topic)
+    }
+
+    fn receive(&self, pubsub_topic: &str, message: WakuMessage, place: Place) {
+        if lock(&self.seen).is_new(message_hash(pubsub_topic, &message)) {
+            self.reports.envelope(envelope(message), place);
         }
     }
 
@@ -238,14 +256,7 @@ impl Shared {
         if news {
             *known = Some(online);
             self.attempted.store(true, Ordering::SeqCst);
-            self.report(transport_event::Event::Connection(ConnectionChanged { online }));
-        }
-    }
-
-    fn report(&self, event: transport_event::Event) {
-        if let Some(events) = &*lock(&self.events) {
-            // Nobody follows any more, if it fails.
-            let _ = events.send(TransportEvent { event: Some(event) });
+            self.reports.connection(online);
         }
     }
 }

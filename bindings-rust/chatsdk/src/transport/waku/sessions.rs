@@ -82,7 +82,7 @@ async fn listen(shared: &Arc<Shared>, mut heard: mpsc::UnboundedReceiver<Heard>)
             Heard::Push((connection, stream)) => {
                 tokio::spawn(take_pushes(Arc::clone(shared), connection, stream));
             }
-            Heard::Relayed { pubsub_topic, message } => shared.receive(&pubsub_topic, message),
+            Heard::Relayed { pubsub_topic, message } => shared.receive_relayed(&pubsub_topic, message),
             Heard::RelayPeersChanged => shared.changed.notify_one(),
         }
     }
@@ -97,7 +97,7 @@ async fn take_pushes(shared: Arc<Shared>, connection: ConnectionId, mut stream: 
                 let Some(peer) = peer.filter(|peer| peer.is_subscriber()) else { return };
                 if let (Some(pubsub_topic), Some(message)) = (push.pubsub_topic, push.message) {
                     peer.heard();
-                    shared.receive(&pubsub_topic, message);
+                    shared.receive_pushed(&pubsub_topic, message).await;
                 }
             }
             Ok(None) => return,
@@ -206,6 +206,9 @@ async fn open(
 async fn keep_subscribed(shared: &Arc<Shared>, node: &Node) {
     loop {
         shared.changed.notified().await;
+        if shared.reports.has_missed() {
+            shared.set_online(false);
+        }
         let open = shared.open_peers();
         let subscribed = if shared.options.relay {
             takes_part(shared, node).await

@@ -1,0 +1,181 @@
+//! S4: parts of the application that are slow, fast or broken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+
+use super::{Client, Options};
+use crate::abi::{
+    ChangeBatch, ConversationBatch, CountUnreadRequest, EnvelopeBatch, EnvelopeReceived, GetConversationRequest,
+    GetMessageRequest, ListConversationsRequest, ListMessagesRequest, MessageRows, Publish, QueryHistory, Read,
+    ReadAnswer, SearchMessagesRequest, Storage, StoredHeader, Subscribe, Transport, TransportEvent, UnreadCount,
+    VaultHeader, transport_event,
+};
+use crate::error::{ErrorCode, Result};
+use crate::keys::StorageKey;
+use crate::storage::{SqliteOptions, SqliteStorage};
+
+/// Has envelopes without end for whoever asks.
+#[derive(Clone, Default)]
+struct Flood {
+    asked: Arc<AtomicUsize>,
+    quiet: bool,
+}
+
+#[async_trait]
+impl Transport for Flood {
+    fn start(&self) -> BoxStream<'static, Result<TransportEvent>> {
+        if self.quiet {
+            return stream::pending().boxed();
+        }
+        let asked = Arc::clone(&self.asked);
+        let envelopes = stream::repeat_with(move || {
+            asked.fetch_add(1, Ordering::SeqCst);
+            let envelope = EnvelopeReceived { topic: "/app/1/name/proto".into(), payload: vec![0; 100] };
+            Ok(TransportEvent { event: Some(transport_event::Event::Envelope(envelope)) })
+        });
+        envelopes.boxed()
+    }
+
+    async fn subscribe(&self, _: Subscribe) -> Result<()> {
+        Ok(())
+    }
+
+    async fn publish(&self, _: Publish) -> Result<()> {
+        Ok(())
+    }
+
+    fn query_history(&self, _: QueryHistory) -> BoxStream<'static, Result<EnvelopeBatch>> {
+        stream::empty().boxed()
+    }
+
+    async fn stop(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Panics while it is told to.
+struct Fragile {
+    storage: SqliteStorage,
+    break_commit: Arc<AtomicBool>,
+    break_reads: Arc<AtomicBool>,
+}
+
+fn break_if(told: &AtomicBool) {
+    assert!(!told.load(Ordering::SeqCst), "on purpose");
+}
+
+impl Storage for Fragile {
+    fn get_header(&self) -> Result<StoredHeader> {
+        self.storage.get_header()
+    }
+
+    fn put_header(&self, header: VaultHeader) -> Result<()> {
+        Storage::put_header(&self.storage, header)
+    }
+
+    fn read(&self, read: Read) -> Result<ReadAnswer> {
+        break_if(&self.break_reads);
+        self.storage.read(read)
+    }
+
+    fn commit(&self, batch: ChangeBatch) -> Result<()> {
+        break_if(&self.break_commit);
+        Storage::commit(&self.storage, batch)
+    }
+
+    fn list_conversations(&self, request: ListConversationsRequest) -> Result<ConversationBatch> {
+        break_if(&self.break_reads);
+        self.storage.list_conversations(request)
+    }
+
+    fn get_conversation(&self, request: GetConversationRequest) -> Result<ConversationBatch> {
+        self.storage.get_conversation(request)
+    }
+
+    fn get_message(&self, request: GetMessageRequest) -> Result<MessageRows> {
+        self.storage.get_message(request)
+    }
+
+    fn list_messages(&self, request: ListMessagesRequest) -> Result<MessageRows> {
+        self.storage.list_messages(request)
+    }
+
+    fn count_unread(&self, request: CountUnreadRequest) -> Result<UnreadCount> {
+        self.storage.count_unread(request)
+    }
+
+    fn search_messages(&self, request: SearchMessagesRequest) -> Result<MessageRows> {
+        self.storage.search_messages(request)
+    }
+
+    fn close(&self) -> Result<()> {
+        Storage::close(&self.storage)
+    }
+}
+
+fn options(folder: &tempfile::TempDir) -> Options {
+    Options::new(folder.path().join("alice"), StorageKey::Raw([7; 32])).without_anchor()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s4_a_transport_waits_while_the_core_is_busy() {
+    let (folder, flood) = (tempfile::tempdir().unwrap(), Flood::default());
+    let alice = Client::open(options(&folder).transport(flood.clone())).await.unwrap();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let (begun, busy) = tokio::sync::oneshot::channel();
+    let keeping_busy = alice.inner.engine.with(move |_| {
+        begun.send(()).unwrap();
+        Ok(wait.recv().is_ok())
+    });
+    let watching = async {
+        busy.await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let asked = flood.asked.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(flood.asked.load(Ordering::SeqCst), asked, "it is asked for more than is taken in");
+        go_on.send(()).unwrap();
+        asked
+    };
+    let (kept_busy, asked) = tokio::join!(keeping_busy, watching);
+    assert!(kept_busy.unwrap());
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while flood.asked.load(Ordering::SeqCst) < asked + 1_000 {
+        assert!(tokio::time::Instant::now() < deadline, "it goes on");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    alice.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s4_a_storage_that_panics_fails_a_call_and_the_next_one_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = SqliteOptions { create: true, maximum_bytes: None };
+    let storage = SqliteStorage::open(folder.path().join("alice"), sqlite).unwrap();
+    let [break_commit, break_reads] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let fragile = Fragile { storage, break_commit: break_commit.clone(), break_reads: break_reads.clone() };
+    let quiet = Flood { quiet: true, ..Flood::default() };
+    let alice = Client::open(options(&folder).storage(fragile).transport(quiet)).await.unwrap();
+    let account = alice.default_account().await.unwrap();
+
+    break_commit.store(true, Ordering::SeqCst);
+    let error = alice.create_account().await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Internal);
+    assert!(error.message().contains("panicked") && !error.message().contains("purpose"), "{error}");
+    break_commit.store(false, Ordering::SeqCst);
+    assert_eq!(alice.accounts().await.unwrap(), std::slice::from_ref(&account), "nothing of it is there");
+
+    // In the middle of a call of the module, outside of one, and while the core is made anew.
+    break_reads.store(true, Ordering::SeqCst);
+    assert_eq!(alice.conversations().await.unwrap_err().code(), ErrorCode::Internal);
+    assert_eq!(alice.accounts().await.unwrap_err().code(), ErrorCode::Internal);
+    assert_eq!(alice.accounts().await.unwrap_err().code(), ErrorCode::Internal);
+    break_reads.store(false, Ordering::SeqCst);
+    let second = alice.create_account().await.unwrap();
+    assert_eq!(alice.accounts().await.unwrap(), [account, second]);
+    alice.close().await.unwrap();
+}
