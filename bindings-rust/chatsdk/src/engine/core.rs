@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::settings::{Settings, forget_credentials};
 use crate::abi::Storage;
 use crate::abi::{
-    CONTRACT_HASH, CONTRACT_VERSION, ChangeBatch, CommitFailedRequest, Config, Conversation, ConversationBatch,
+    CONTRACT_HASH, CONTRACT_VERSION, ChangeBatch, CommitFailedRequest, Conversation, ConversationBatch,
     CoreModule as _, CoreModuleClient, CreateVaultRequest, DescribeRequest, Input, KeyDerivation, MalformedResult,
     Message, MessageBatch, OpenCoreRequest, RekeyVaultRequest, StepResult, VaultHeader,
 };
@@ -22,31 +23,6 @@ pub(crate) struct CoreParts {
     pub(crate) settings: Settings,
     pub(crate) header: VaultHeader,
     pub(crate) host_key: HostKey,
-}
-
-/// What a core is told at its opening. The credentials in it are wiped when it is dropped.
-pub(crate) struct Settings(Config);
-
-impl Settings {
-    pub(crate) fn new(config: Config) -> Self {
-        Self(config)
-    }
-
-    fn forget_credentials(&mut self) {
-        forget_credentials(&mut self.0);
-    }
-}
-
-impl Drop for Settings {
-    fn drop(&mut self) {
-        self.forget_credentials();
-    }
-}
-
-fn forget_credentials(config: &mut Config) {
-    if let Some(limit) = &mut config.rate_limit {
-        limit.credentials.zeroize();
-    }
 }
 
 /// A core whose instance is dropped at a trap, and made anew over the same storage.
@@ -132,7 +108,7 @@ impl Core {
 
     fn renew(&mut self) -> Result<Zeroizing<Vec<u8>>> {
         let mut request = OpenCoreRequest {
-            config: Some(self.parts.settings.0.clone()),
+            config: Some(self.parts.settings.config().clone()),
             header: Some(self.parts.header.clone()),
             host_key: self.parts.host_key.to_vec(),
         };
@@ -216,7 +192,7 @@ impl Core {
     /// In its settings.
     #[cfg(test)]
     pub(crate) fn holds_credentials(&self) -> bool {
-        self.parts.settings.0.rate_limit.as_ref().is_some_and(|limit| !limit.credentials.is_empty())
+        self.parts.settings.config().rate_limit.as_ref().is_some_and(|limit| !limit.credentials.is_empty())
     }
 
     /// Has the module trap, as a defect would.

@@ -5,6 +5,7 @@
 
 mod core;
 mod effects;
+mod settings;
 mod worker;
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,8 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::core::{Core, CoreParts, Settings};
+pub(crate) use self::core::{Core, CoreParts};
 use self::effects::Effects;
+pub(crate) use self::settings::Settings;
 pub(crate) use self::worker::Worker;
 use crate::abi::Clock;
 use crate::abi::Entropy;
