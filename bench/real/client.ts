@@ -131,6 +131,7 @@ export class RealClient {
   }
 
   async close(): Promise<void> {
+    if (!this.#agent.isRunning) return;
     await this.#agent.stop();
     await this.link.close();
   }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { DatabaseSync } from "node:sqlite";
 import { proto_message } from "@waku/proto";
 import { storedMessages } from "../../bindings-ts/live/stored-messages.ts";
+import { sqlite } from "../../bindings-ts/src/storage/sqlite/runtime.ts";
 
 /** A WakuMessage on the shard. */
 export interface Published {
@@ -39,6 +39,7 @@ function encodedLength(message: Parameters<typeof proto_message.WakuMessage.enco
 
 /** What the node itself has in its file, of all topics: the messages as it encodes them for relays and clients. */
 export function storedByNode(file: string): { messages: number; bytes: number } {
+  const { DatabaseSync } = sqlite();
   const database = new DatabaseSync(file, { readOnly: true });
   try {
     const row = database.prepare("SELECT count(*) AS messages, sum(length(encoded)) AS bytes FROM message").get();

@@ -26,16 +26,14 @@ export interface RealOptions {
   idleMs: number;
   /** From the first meeting to the measured time. */
   warmUpMs: number;
+  /** What was written is confirmed so long after the writing ended, or counted as unconfirmed. */
+  confirmedWithinMs: number;
   onProgress(line: string): void;
 }
 
 /** As in the simulation, whose clients start within the first part of the warm-up. */
 export const REAL_WARM_UP_MS = WARM_UP_MS - STARTING_MS;
 const STARTS_AT_ONCE = 4;
-/** What is on its way when the writing ends: a bare acknowledgement may take a minute. */
-const CONFIRMED_WITHIN_MS = 120_000;
-/** No publication is on its way any more. */
-const QUIET_MS = 2_000;
 /** Epochs renew a quota: with RLN the whole run is within one, with room for a slow start of the clients. */
 const START_ALLOWANCE_MS = 1_000;
 const END_ALLOWANCE_MS = 30_000;
@@ -143,16 +141,13 @@ class Run {
     this.#timers.abort();
     onProgress("measured; waiting until everything is confirmed");
     await this.#untilConfirmed();
-    await pause(QUIET_MS);
-    const observed = {
-      published: await published(
-        this.#service.node.websocket,
-        this.#clients.map(({ topic }) => topic),
-      ),
-      uses: await this.#uses(),
-      residentBytes: await Promise.all(this.#clients.map((client) => client.residentBytes())),
-    };
-    await this.#service.node.stop();
+    const uses = await this.#uses();
+    const residentBytes = await Promise.all(this.#clients.map((client) => client.residentBytes()));
+    await Promise.all(this.#clients.map((client) => client.close()));
+    const { node, file, complaints } = this.#service;
+    const topics = this.#clients.map(({ topic }) => topic);
+    const all = await published(node.websocket, topics);
+    await node.stop();
     const written = this.#clients.flatMap((client, number) => {
       const peer = this.#clients[number ^ 1]!;
       return client.written.map(({ messageId, atMs }) => ({
@@ -166,7 +161,9 @@ class Run {
     return {
       windowMs: endMs - startMs,
       window: [startMs, endMs],
-      ...observed,
+      published: all,
+      uses,
+      residentBytes,
       written: written.filter(({ atMs }) => isMeasured(atMs)).length,
       writtenInAll: written.length,
       confirmedAfterMs: written.flatMap(({ atMs, confirmedMs }) =>
@@ -180,8 +177,8 @@ class Run {
       link,
       connections: sum(({ link: { connections } }) => connections),
       clients: this.#clients.map(({ topic, openedAtMs }) => ({ topic, openedAtMs })),
-      stored: storedByNode(this.#service.file),
-      complaints: this.#service.complaints,
+      stored: storedByNode(file),
+      complaints,
       load: [load, loadavg()[0]!],
     };
   }
@@ -246,7 +243,7 @@ class Run {
   }
 
   async #untilConfirmed(): Promise<void> {
-    const end = performance.now() + CONFIRMED_WITHIN_MS;
+    const end = performance.now() + this.#options.confirmedWithinMs;
     while (!this.#clients.every((client) => client.isConfirmed) && performance.now() < end) await this.#pause(200);
   }
 }
