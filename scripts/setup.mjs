@@ -112,38 +112,66 @@ if (process.argv.includes("--tests")) {
       }),
   });
 
-  step("agent of the Rust binding", {
-    inputs: ["bindings-rust", "examples/rust"],
-    outputs: [".cache/bin/agent-rust"],
+  step("agents of the Rust binding", {
+    inputs: [
+      "bindings-rust",
+      "examples/rust",
+      "waku-node/rln/src",
+      "waku-node/rln/Cargo.toml",
+      "waku-node/rln/testdata",
+    ],
+    outputs: [".cache/bin/agent-rust", ".cache/bin/agent-rust-rln"],
     make() {
       const target = process.env.CARGO_TARGET_DIR ?? join(root, "bindings-rust", "target");
+      mkdirSync(join(cache, "bin"), { recursive: true });
       // With the tests: for the agent alone cargo would make the dependencies a second time, with other features.
       const selection = ["--workspace", "--tests", "--bin", "chatsdk-agent"];
-      run("cargo", ["build", "--locked", ...selection], {
-        cwd: join(root, "bindings-rust"),
-        env: { CARGO_TARGET_DIR: target },
-      });
-      mkdirSync(join(cache, "bin"), { recursive: true });
-      copyFileSync(join(target, "debug", "chatsdk-agent"), join(cache, "bin", "agent-rust"));
+      for (const [name, features] of [
+        ["agent-rust", []],
+        ["agent-rust-rln", ["--features", "chatsdk-agent/rln,chatsdk-c/rln"]],
+      ]) {
+        run("cargo", ["build", "--locked", ...selection, ...features], {
+          cwd: join(root, "bindings-rust"),
+          env: { CARGO_TARGET_DIR: target },
+        });
+        copyFileSync(join(target, "debug", "chatsdk-agent"), join(cache, "bin", name));
+      }
     },
   });
 
+  /** Go links a changed C library again only if its flags changed. */
+  const withRln = (tags) => {
+    const library = readFileSync(join(cache, "rln", "target", "release", "libchat_rln.a"));
+    const build = createHash("sha1").update(library).digest("hex");
+    return ["-trimpath", "-tags", tags, `-ldflags=-extldflags=-Wl,--build-id=0x${build}`];
+  };
+
   step("service node with RLN", {
     inputs: ["waku-node"],
-    outputs: [".cache/bin/waku-node-rln", ".cache/rln/circuit/rln_final.zkey"],
+    outputs: [
+      ".cache/bin/waku-node-rln",
+      ".cache/rln/circuit/rln_final.zkey",
+      ".cache/rln/target/release/libchat_rln.a",
+    ],
     make() {
       const crate = join(root, "waku-node", "rln");
       // Its target folder is set by a file in the crate, which cargo reads from there alone.
       run("cargo", ["build", "--release", "--locked"], { cwd: crate });
       run("node", [join(crate, "circuit", "extract.mjs"), join(cache, "rln", "circuit")]);
-      const library = readFileSync(join(cache, "rln", "target", "release", "libchat_rln.a"));
-      // Go links a changed C library again only if its flags changed.
-      const build = createHash("sha1").update(library).digest("hex");
-      const flags = ["-tags", "gowaku_no_rln,rln", `-ldflags=-extldflags=-Wl,--build-id=0x${build}`];
-      run("go", ["build", "-trimpath", ...flags, "-o", join(cache, "bin", "waku-node-rln"), "."], {
+      run("go", ["build", ...withRln("gowaku_no_rln,rln"), "-o", join(cache, "bin", "waku-node-rln"), "."], {
         cwd: join(root, "waku-node"),
       });
     },
+  });
+
+  step("agent of the Go binding with RLN", {
+    inputs: ["bindings-go", "waku-node/rln"],
+    outputs: [".cache/bin/agent-go-rln"],
+    make: () =>
+      run("go", ["build", ...withRln("rln"), "-o", join(cache, "bin", "agent-go-rln"), "./internal/agent"], {
+        cwd: join(root, "bindings-go", "waku", "rln"),
+        env: { CGO_ENABLED: "1" },
+      }),
   });
 
   step("component", {

@@ -12,11 +12,15 @@ const fast = process.argv.includes("--fast");
 const rust = join(root, "bindings-rust");
 const go = join(root, "bindings-go");
 const relay = join(go, "waku", "relay");
+const membership = join(go, "waku", "rln");
 const wakuNode = join(root, "waku-node");
 const rln = join(wakuNode, "rln");
 process.env["CHATSDK_COMPONENT"] ??= join(root, ".cache", "component", "chatsdk.component.wasm");
-// The bindings' own live tests start this node; without it they say that they are skipped.
-if (!fast) process.env["WAKU_NODE_BIN"] ??= join(root, ".cache", "bin", "waku-node");
+// The bindings' own live tests start these nodes; without it they say that they are skipped.
+if (!fast) {
+  process.env["WAKU_NODE_BIN"] ??= join(root, ".cache", "bin", "waku-node");
+  process.env["WAKU_NODE_RLN_BIN"] ??= join(root, ".cache", "bin", "waku-node-rln");
+}
 rmSync(reports, { recursive: true, force: true });
 mkdirSync(reports, { recursive: true });
 let passed = 0;
@@ -117,8 +121,9 @@ const RLN_PACKAGES = [".", "./internal/rlnrelay", "./internal/node"];
 /** Long builds on a fresh machine: they run beside the rest. */
 async function rustLane() {
   await check("cargo", ["fmt", "--all", "--check"], { cwd: rust });
-  await check("cargo", ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"], { cwd: rust });
-  await cargoTest(["--workspace"], rust);
+  const all = ["--workspace", "--features", "chatsdk-agent/rln,chatsdk-c/rln"];
+  await check("cargo", ["clippy", "--locked", ...all, "--all-targets", "--", "-D", "warnings"], { cwd: rust });
+  await cargoTest(all, rust);
   await check("cargo", ["fmt", "--check"], { cwd: rln });
   await check("cargo", ["clippy", "--release", "--locked", "--all-targets", "--", "-D", "warnings"], { cwd: rln });
   await cargoTest(["--release"], rln);
@@ -149,6 +154,9 @@ async function goLane() {
     [rln, RLN],
     [go, []],
     [relay, PLAIN],
+    // Without the circuit it says how to build with it.
+    [membership, []],
+    [membership, RLN],
     [join(root, "examples", "go"), []],
   ]) {
     await check("go", ["vet", ...tags, "./..."], { cwd });

@@ -84,7 +84,9 @@ export class ModuleInstance {
     chatsdk_free(pointer, request.length);
     const [resultPointer, resultLength] = unpack(packed);
     if (resultLength === 0 || resultLength > MAXIMUM_LENGTH) throw new TrapError(`a result of ${resultLength} bytes`);
-    const result = this.#view(resultPointer, resultLength).slice();
+    const inside = this.#view(resultPointer, resultLength);
+    const result = inside.slice();
+    inside.fill(0);
     chatsdk_free(resultPointer, resultLength);
     if (result[0] === SUCCESS) return result.subarray(1);
     if (result[0] === FAILURE) throw new FailureError(result.subarray(1));

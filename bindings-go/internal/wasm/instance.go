@@ -157,10 +157,7 @@ func (i *Instance) take(ctx context.Context, packed uint64) ([]byte, error) {
 		return nil, fmt.Errorf("a result outside its memory: %d bytes at %d", length, pointer)
 	}
 	result := append([]byte(nil), view...)
-	if _, err := i.exports.free.Call(ctx, uint64(pointer), uint64(length)); err != nil {
-		return nil, err
-	}
-	return result, nil
+	return result, i.wipe(ctx, pointer, length)
 }
 
 // write copies bytes into memory that the module allocates.
@@ -179,7 +176,7 @@ func (i *Instance) write(ctx context.Context, bytes []byte) (pointer uint32, err
 	return pointer, nil
 }
 
-// wipe gives a request's memory back without what it held: keys and entropy.
+// wipe gives memory back without what it held: keys, entropy, credentials.
 func (i *Instance) wipe(ctx context.Context, pointer, length uint32) error {
 	view, inside := i.memory.Read(pointer, length)
 	if !inside {

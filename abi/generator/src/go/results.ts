@@ -81,6 +81,8 @@ func CallMethod[Response any, Pointer interface {
 	if err != nil {
 		return nil, err
 	}
+	// So may this.
+	defer clear(answer)
 	response := Pointer(new(Response))
 	if err := ${proto}.Unmarshal(answer, response); err != nil {
 		return nil, malformed("a response does not decode", err)

@@ -73,7 +73,7 @@ pub fn call_method<Response: ${message} + Default>(
     check_length("request", request.encoded_len())?;
     // It may hold keys.
     let encoded = ${zeroizing}::new(request.encode_to_vec());
-    let response = caller.call_module(method, &encoded)?;
+    let response = ${zeroizing}::new(caller.call_module(method, &encoded)?);
     Response::decode(response.as_slice()).map_err(|error| malformed("a response does not decode", Some(error)))
 }
 

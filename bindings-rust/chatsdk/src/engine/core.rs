@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::parts::parts;
 use super::settings::{Settings, forget_credentials};
 use crate::abi::Storage;
 use crate::abi::{
@@ -149,7 +150,7 @@ impl Core {
             return Ok(messages);
         }
         let mut opened = Vec::with_capacity(messages.len());
-        for messages in parts(messages) {
+        for messages in parts(messages, |message| message.payload.len()) {
             opened.extend(self.call(|core| core.open_messages(&MessageBatch { messages }))?.messages);
         }
         Ok(opened)
@@ -257,42 +258,4 @@ fn described(module: &Arc<CompiledModule>, limits: Limits, reads: Reads) -> Resu
 
 fn nothing_to_read() -> Reads {
     Arc::new(|_| Err(Error::new(ErrorCode::Internal, "the module reads before it is opened; report this")))
-}
-
-/// The payloads opened in one call of the module, in bytes: a page of the largest messages does not fit its memory.
-const OPENED_AT_ONCE: usize = 4 << 20;
-
-/// Messages that are opened together: as many as fit, at least one.
-fn parts(messages: Vec<Message>) -> Vec<Vec<Message>> {
-    let mut parts: Vec<Vec<Message>> = Vec::new();
-    let mut size = 0;
-    for message in messages {
-        size += message.payload.len();
-        match parts.last_mut() {
-            Some(part) if size <= OPENED_AT_ONCE => part.push(message),
-            _ => {
-                size = message.payload.len();
-                parts.push(vec![message]);
-            }
-        }
-    }
-    parts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn f6_a_few_large_messages_are_opened_at_a_time() {
-        const MEGA: usize = 1 << 20;
-        let lengths = |sizes: &[usize]| -> Vec<usize> {
-            let messages = sizes.iter().map(|&size| Message { payload: vec![0; size], ..Default::default() });
-            parts(messages.collect()).iter().map(Vec::len).collect()
-        };
-        assert_eq!(lengths(&[]), [0; 0]);
-        assert_eq!(lengths(&[9 * MEGA, 9 * MEGA]), [1, 1]);
-        assert_eq!(lengths(&[2 * MEGA, 2 * MEGA, 1, 2 * MEGA]), [2, 2]);
-        assert_eq!(lengths(&[100; 1000]), [1000]);
-    }
 }

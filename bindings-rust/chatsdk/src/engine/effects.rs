@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Shared;
+use super::parts::parts;
 use crate::abi::{Clock, Instant, Transport};
 use crate::abi::{HistoryPage, Log, LogLevel, Publish, PublishResult, QueryHistory, Subscribe, Wake, effect, input};
 use crate::clock::sleep;
@@ -138,12 +139,14 @@ impl Drop for Effects {
 async fn take_pages(transport: &dyn Transport, query: QueryHistory, to: &Weak<Shared>) -> Result<(), Error> {
     let query_id = query.query_id.clone();
     let mut pages = transport.query_history(query);
-    while let Some(page) = pages.next().await {
-        let Some(shared) = to.upgrade() else { return Ok(()) };
-        let page = HistoryPage { query_id: query_id.clone(), envelopes: page?.envelopes, more: true, failed: false };
-        let taken = shared.take(input::Input::HistoryPage(page));
-        drop(shared);
-        taken.await?;
+    while let Some(batch) = pages.next().await {
+        for envelopes in parts(batch?.envelopes, |envelope| envelope.payload.len()) {
+            let Some(shared) = to.upgrade() else { return Ok(()) };
+            let page = HistoryPage { query_id: query_id.clone(), envelopes, more: true, failed: false };
+            let taken = shared.take(input::Input::HistoryPage(page));
+            drop(shared);
+            taken.await?;
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod core;
 mod effects;
+mod parts;
 mod settings;
 mod worker;
 

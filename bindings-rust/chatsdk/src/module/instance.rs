@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use wasmtime::{Caller, Memory, Store, StoreLimitsBuilder, TypedFunc, UpdateDeadline};
+use zeroize::Zeroizing;
 
 use super::compiled::CompiledModule;
 use super::imports::{Guest, memory_of, range};
@@ -114,7 +115,7 @@ impl Instance {
     }
 
     /// Request in, result out. Any error means that the instance cannot be trusted any more.
-    fn exchange(&mut self, method: u32, request: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    fn exchange(&mut self, method: u32, request: &[u8]) -> wasmtime::Result<Zeroizing<Vec<u8>>> {
         let length = u32::try_from(request.len())?;
         let at = self.alloc.call(&mut self.store, length)?;
         if at == 0 && length > 0 {
@@ -131,9 +132,12 @@ impl Instance {
         if size as usize > MAXIMUM_LENGTH {
             wasmtime::bail!("a result of {size} bytes");
         }
-        let Some(result) = range(self.memory.data(&self.store), start, size).map(<[u8]>::to_vec) else {
+        let end = (start as usize).saturating_add(size as usize);
+        let Some(inside) = self.memory.data_mut(&mut self.store).get_mut(start as usize..end) else {
             wasmtime::bail!("a result outside the memory");
         };
+        let result = Zeroizing::new(inside.to_vec());
+        inside.fill(0);
         self.free.call(&mut self.store, (start, size))?;
         Ok(result)
     }

@@ -70,7 +70,7 @@ pub fn call_method<Response: Message + Default>(
     check_length("request", request.encoded_len())?;
     // It may hold keys.
     let encoded = Zeroizing::new(request.encode_to_vec());
-    let response = caller.call_module(method, &encoded)?;
+    let response = Zeroizing::new(caller.call_module(method, &encoded)?);
     Response::decode(response.as_slice()).map_err(|error| malformed("a response does not decode", Some(error)))
 }
 
