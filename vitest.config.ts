@@ -21,7 +21,7 @@ export default defineConfig({
         ...shared,
         test: {
           name: "live",
-          include: ["{bindings-ts,conformance,examples}/live/**/*.test.ts"],
+          include: ["{bindings-ts,conformance,examples,bench}/live/**/*.test.ts"],
           testTimeout: 900_000,
           hookTimeout: 300_000,
           fileParallelism: false,

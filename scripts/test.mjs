@@ -139,6 +139,7 @@ async function nodeLane() {
     "conformance/src",
     "bench/src",
     "bench/shard",
+    "bench/real",
   ];
   await check("depcruise", [...rooms, "--config", ".dependency-cruiser.cjs"]);
   await check("knip", []);

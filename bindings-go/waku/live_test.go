@@ -170,6 +170,27 @@ func TestF3_TheTransportComesBackAndSubscribesAgain(t *testing.T) {
 	}
 }
 
+func TestF3_ANodeThatPushesAllTheTimeKeepsTheSubscription(t *testing.T) {
+	node := servicenode.Start(t, "--filter-idle-timeout", "4s")
+	bob := listen(t, waku.Options{Peers: []string{node.TCP}, WatchdogInterval: 300 * time.Millisecond})
+	alice := listen(t, waku.Options{Peers: []string{node.TCP}})
+	bob.subscribe(t, topic)
+	if !next(t, alice.online) || !next(t, bob.online) {
+		t.Fatal("not online")
+	}
+	sent := 0
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		alice.publish(t, topic, fmt.Sprint(sent))
+		sent++
+	}
+	for range sent {
+		next(t, bob.envelopes)
+	}
+	if len(bob.online) > 0 {
+		t.Errorf("online: %v, so the subscription was lost", <-bob.online)
+	}
+}
+
 func TestF3_AnAddressWithoutAPeerIDWorks(t *testing.T) {
 	node := servicenode.Start(t)
 	for _, address := range []string{node.TCP, node.Websocket} {

@@ -28,6 +28,8 @@ const (
 	busyPause   = 1100 * time.Millisecond
 	// refusalPause: after a refusal the node is not asked to subscribe us for this long.
 	refusalPause = 10 * time.Second
+	// maxUnchecked: of so many intervals, a node is pinged in one, also if it pushes in all.
+	maxUnchecked = 7
 )
 
 var (
@@ -43,7 +45,8 @@ type topics map[string]string
 //
 // The watchdog sends a filter ping at each interval in which the node has pushed nothing. No answer: the connection is dead (a paused node, a
 // pulled cable, a laptop that slept; TCP alone takes minutes to tell), and is dropped. "No subscription": the node forgot us, which nothing
-// else tells; onChange sees the node unsubscribed, then subscribed again, so the client looks for what it missed.
+// else tells; onChange sees the node unsubscribed, then subscribed again, so the client looks for what it missed. Now and then it pings all the
+// same: a node ends a subscription some minutes after the last ping, however much it pushes.
 type node struct {
 	host     host.Host
 	id       peer.ID
@@ -152,6 +155,7 @@ func (n *node) query(ctx context.Context, query *wire.StoreRequest) (*wire.Store
 func (n *node) watch() {
 	ticker := time.NewTicker(n.options.WatchdogInterval)
 	defer ticker.Stop()
+	unchecked := 0
 	for {
 		suspected := false
 		select {
@@ -165,7 +169,8 @@ func (n *node) watch() {
 		alive := n.heard && !suspected
 		n.heard = false
 		n.mu.Unlock()
-		if !alive {
+		if unchecked++; !alive || unchecked == maxUnchecked {
+			unchecked = 0
 			n.inTurn(n.check)
 		}
 		// Also lets a node that refused to subscribe us be asked again.

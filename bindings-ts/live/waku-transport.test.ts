@@ -412,6 +412,17 @@ describe("connection", () => {
     expect(bob.texts).toEqual(["before", "after"]);
   });
 
+  test("R1 a node that pushes all the time keeps the subscription", async () => {
+    const node = await serviceNode({ args: ["--filter-idle-timeout", "4s"] });
+    const bob = await subscribed([node.websocket], { watchdogIntervalMs: 300 });
+    const alice = await connect([node.websocket]);
+    const end = Date.now() + 10_000;
+    let sent = 0;
+    for (; Date.now() < end; await pause(100)) await alice.publish(`${sent++}`);
+    await until(() => bob.texts.length === sent);
+    expect(bob.connection).toEqual([true]);
+  });
+
   test("R1 a node that is too busy to subscribe is asked again", async () => {
     let refusals = 2;
     const node = await faultyNode({ filter: (action) => (action === "SUBSCRIBE" && refusals-- > 0 ? 429 : 200) });

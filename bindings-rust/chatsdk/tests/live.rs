@@ -154,6 +154,39 @@ async fn f3_a_node_that_stands_still_is_left_and_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn f3_a_node_that_pushes_all_the_time_keeps_the_subscription() {
+    let Some(node) = ServiceNode::start_with(&["--filter-idle-timeout", "4s"]) else { return };
+    const TOPIC: &str = "/steady/1/messages/proto";
+    let watchful = WakuOptions { watchdog_interval: Duration::from_millis(300), ..waku(&node.tcp, false) };
+    let receiver = WakuTransport::new(watchful).unwrap();
+    let mut events = receiver.start();
+    receiver.subscribe(Subscribe { topics: vec![TOPIC.into()] }).await.unwrap();
+    let sender = WakuTransport::new(waku(&node.tcp, false)).unwrap();
+    let mut events_of_sender = sender.start();
+    let online = |event: &TransportEvent| matches!(&event.event, Some(transport_event::Event::Connection(change)) if change.online);
+    while !online(&events_of_sender.next().await.unwrap().unwrap()) {}
+    let sending = async {
+        for number in 0..100_u8 {
+            let message = Publish { topic: TOPIC.into(), payload: vec![number], ..Publish::default() };
+            sender.publish(message).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let mut changes = Vec::new();
+    let taking = async {
+        loop {
+            match events.next().await.unwrap().unwrap().event {
+                Some(transport_event::Event::Connection(change)) => changes.push(change.online),
+                Some(transport_event::Event::Envelope(envelope)) if envelope.payload == [99] => break,
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, async { tokio::join!(sending, taking) }).await.unwrap();
+    assert_eq!(changes, [true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f3_a_burst_of_pushes_arrives_whole() {
     let Some(node) = ServiceNode::start_with(&["--rate-limit", "0"]) else { return };
     const TOPIC: &str = "/burst/1/messages/proto";

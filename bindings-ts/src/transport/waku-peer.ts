@@ -31,6 +31,8 @@ const BUSY_RETRIES = 3;
 const BUSY_PAUSE_MS = 1_100;
 /** After a refusal the node is not asked to subscribe us for this long. */
 const REFUSAL_PAUSE_MS = 10_000;
+/** Of so many intervals, a node is pinged in one, also if it pushes in all. */
+const MAX_UNCHECKED = 7;
 
 /** What nodes say of themselves. libp2p asks each new connection once, by itself, and refuses to be asked for a second time meanwhile. */
 export class Identities {
@@ -58,7 +60,8 @@ export class Identities {
  * The watchdog sends a filter ping at each interval in which the node has pushed nothing. No answer: the connection is dead
  * (a paused node, a pulled cable, a laptop that slept; TCP alone takes minutes to tell), and is dropped. "No subscription":
  * the node forgot us, which nothing else tells; `onChange` sees the peer unsubscribed, then subscribed again, so the client
- * looks for what it missed.
+ * looks for what it missed. Now and then it pings all the same: a node ends a subscription some minutes after the last ping, however much
+ * it pushes.
  */
 export class WakuPeer {
   readonly canPush: boolean;
@@ -158,11 +161,15 @@ export class WakuPeer {
 
   /** Runs the watchdog until the connection is gone, one way or the other. Does not throw. */
   async watch(): Promise<void> {
+    let unchecked = 0;
     while (this.isOpen) {
       const suspected = await this.#alarm.wait(this.#settings.watchdogIntervalMs);
-      const alive = this.#heard && !suspected;
+      const alive = this.#heard && !suspected && ++unchecked < MAX_UNCHECKED;
       this.#heard = false;
-      if (!alive) await this.#inTurn(() => this.#check());
+      if (!alive) {
+        unchecked = 0;
+        await this.#inTurn(() => this.#check());
+      }
       // Also lets a node that refused to subscribe us be asked again.
       this.#onChange();
     }

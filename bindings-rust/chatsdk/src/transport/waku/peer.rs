@@ -28,6 +28,8 @@ const STORE_PATIENCE: u32 = 3;
 /// go-waku's default is one filter request a second for each peer.
 const BUSY_RETRIES: u32 = 3;
 const BUSY_PAUSE: Duration = Duration::from_millis(1_100);
+/// Of so many intervals, a node is pinged in one, also if it pushes in all.
+const MAX_UNCHECKED: u32 = 7;
 /// After a refusal the node is not asked to subscribe us for this long.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 
@@ -163,6 +165,7 @@ impl Peer {
 
     /// Runs the watchdog until the connection is gone, one way or the other.
     pub(super) async fn watch(&self) {
+        let mut unchecked = 0;
         while self.is_open() {
             let suspected = tokio::select! {
                 () = self.closed.cancelled() => break,
@@ -170,7 +173,9 @@ impl Peer {
                 () = tokio::time::sleep(self.settings.watchdog_interval) => false,
             };
             let alive = self.heard.swap(false, Ordering::Relaxed) && !suspected;
-            if !alive {
+            unchecked += 1;
+            if !alive || unchecked == MAX_UNCHECKED {
+                unchecked = 0;
                 self.in_turn(self.check()).await;
             }
             // Also lets a node that refused to subscribe us be asked again.
