@@ -145,6 +145,21 @@ describe("a long gap behind which the sender is silent", () => {
 });
 
 describe("messages that arrive late", () => {
+  test("R1 500 that no store has come within an hour of the peer's return, with few sent more than once", () => {
+    const { world, alice, bob, conversationId } = unstoredPair();
+    world.switchOff(bob.machine);
+    const ids = stream(alice, conversationId, 500).slice(2);
+    world.run(10 * MINUTE);
+    world.switchOn(bob.machine);
+    const mark = world.published.length;
+    world.run(HOUR);
+    expect(new Set(bob.texts).size).toBe(501);
+    expect(alice.withStatus(DeliveryStatus.DELIVERED)).toEqual(expect.arrayContaining(ids));
+    expect(reported(bob, "messagesLost")).toEqual([]);
+    const again = world.published.slice(mark).filter(({ from }) => from === "alice").length;
+    expect(again).toBeLessThan(600);
+  });
+
   test("R1 a message reported missing and then recovered is shown once, as recovered", () => {
     const { world, alice, bob, conversationId } = unstoredPair();
     world.censor = censorSequences(alice, [4]);

@@ -339,10 +339,16 @@ export function* notePeerReport(step: Step, conversation: Conversation, sds: Sds
     stream.backlog = false;
     leaveQueue(step, conversation);
   } else if (progress) {
-    // The peer answers a resend, which has tried the oldest only: what else it lacks follows.
-    if (stream.resendRound > 0) {
-      yield* resendAbsent(step, conversation, sds.acknowledged + 1, stream.nextSequence - 1, new Set(received));
-    }
+    // What it lacks of older ones follows: a resend to a silent peer tries the oldest only.
+    const { resendAfterMs } = step.settings;
+    yield* resendAbsent(
+      step,
+      conversation,
+      sds.acknowledged + 1,
+      stream.nextSequence - 1,
+      new Set(received),
+      resendAfterMs,
+    );
     stream.resendRound = 0;
     stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
   }
@@ -372,13 +378,15 @@ function* resendAbsent(
   from: number,
   until: number,
   received: ReadonlySet<number>,
+  leastAgeMs = 0,
 ): Steps<void> {
   let count = 0;
   for (let sequence = from; sequence <= until && count < RESEND_BATCH; sequence++) {
     if (received.has(sequence)) continue;
     if (!step.allowance.allows(Priority.REPAIR)) return;
     const record = yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence));
-    if (!record || record.lastSentMs === 0n || Number(record.lastSentMs) + inFlightMs(record) > step.nowMs) continue;
+    if (!record || record.lastSentMs === 0n) continue;
+    if (Number(record.lastSentMs) + Math.max(inFlightMs(record), leastAgeMs) > step.nowMs) continue;
     count++;
     record.repairs++;
     if (record.repairs > MAX_REPAIRS) {
