@@ -1119,7 +1119,7 @@ export const AcceptRepairRequestSchema: GenMessage<AcceptRepairRequest> = /*@__P
  */
 export type AcknowledgeEventsRequest = Message$1<"chatsdk.v1.AcknowledgeEventsRequest"> & {
   /**
-   * All events up to this number.
+   * All events up to this number, of those that were shown.
    *
    * @generated from field: uint64 event_number = 1;
    */

@@ -2269,7 +2269,7 @@ func (x *AcceptRepairRequest) GetConversationId() string {
 // Forgets events the application has dealt with.
 type AcknowledgeEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// All events up to this number.
+	// All events up to this number, of those that were shown.
 	EventNumber   uint64 `protobuf:"varint,1,opt,name=event_number,json=eventNumber,proto3" json:"event_number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

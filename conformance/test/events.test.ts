@@ -1,5 +1,6 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { type Event, EventSchema } from "@chatsdk/abi/api_pb";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
 import { pair } from "../src/people.ts";
@@ -84,5 +85,69 @@ describe("an application that deals with no events", () => {
     expect(bob.machine.disk.keysUnder("event/")).toEqual([]);
     acknowledge(shown().at(-1)!.eventNumber);
     expect(tags().length).toBe(seen);
+  });
+
+  test("F2 is shown each event in its turn, whatever it acknowledges, and through restarts and failed commits", () => {
+    const happening = fc.oneof(
+      {
+        weight: 3,
+        arbitrary: fc.record({ what: fc.constant("write" as const), count: fc.integer({ min: 1, max: 4 }) }),
+      },
+      {
+        weight: 3,
+        arbitrary: fc.record({ what: fc.constant("acknowledge" as const), count: fc.integer({ min: -2, max: 30 }) }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({ what: fc.constantFrom("restart" as const, "fail" as const), count: fc.constant(0) }),
+      },
+    );
+    fc.assert(
+      fc.property(fc.array(happening, { minLength: 6, maxLength: 16 }), (happenings) => {
+        const world = new World(2);
+        const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+        world.forgetful.add(bob.machine);
+        const numbers = (): number[] => bob.machine.events.map(({ eventNumber }) => Number(eventNumber));
+        const stored = (): number[] =>
+          bob.machine.disk.keysUnder("event/").map((key) => Number(key.slice("event/".length)));
+        let life = 0;
+        /** In a life events come without a gap, from the oldest that waits. */
+        const check = (): void => {
+          const shown = numbers().slice(life);
+          expect(shown).toEqual(shown.map((_, i) => shown[0]! + i));
+        };
+        for (const { what, count } of happenings) {
+          const last = numbers().at(-1) ?? 0;
+          const input = {
+            case: "acknowledgeEvents" as const,
+            value: { eventNumber: BigInt(Math.max(0, last - 10 + count)) },
+          };
+          if (what === "write") {
+            for (let i = 0; i < count; i++) {
+              const content = { domain: 7, tag: i, version: 1, payload: new Uint8Array(1.5 * MIB) };
+              alice.call({ case: "sendMessage", value: { conversationId, content } }, "sentMessage");
+            }
+            world.run(70_000);
+          } else if (what === "acknowledge") world.feed(bob.machine, input);
+          else if (what === "fail") {
+            bob.machine.prepare(world.nowMs, input);
+            bob.machine.core.commitFailed();
+          } else {
+            life = bob.machine.events.length;
+            world.switchOff(bob.machine);
+            const [oldest] = stored();
+            world.switchOn(bob.machine);
+            expect(numbers()[life]).toBe(oldest);
+          }
+          check();
+        }
+        while (stored().length > 0) {
+          const before = numbers().at(-1)!;
+          world.feed(bob.machine, { case: "acknowledgeEvents", value: { eventNumber: BigInt(before) } });
+          check();
+        }
+      }),
+      { numRuns: 15 },
+    );
   });
 });

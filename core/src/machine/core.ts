@@ -22,7 +22,7 @@ import {
   loadAccount,
 } from "./accounts.ts";
 import { Conversation } from "./conversation.ts";
-import { acknowledgeEvents, EventWindow } from "./events.ts";
+import { EventWindow } from "./events.ts";
 import { askForAll, History } from "./history.ts";
 import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
 import { cancelMessage, notePublished, publishAllUnsent, quota, sendContent } from "./outgoing.ts";
@@ -160,7 +160,7 @@ export class Core {
       case undefined:
         throw new ChatError(ErrorCode.INVALID_ARGUMENT, "input: none is set");
       default:
-        return yield* call(step, input, history);
+        return yield* call(step, input, history, this.#events);
     }
   }
 }
@@ -206,7 +206,12 @@ type Call = Exclude<
   { case: undefined | "start" | "envelopeReceived" | "historyPage" | "publishResult" | "wake" | "connectionChanged" }
 >;
 
-function* call(step: Step, { case: method, value: request }: Call, history: History): Steps<Reply> {
+function* call(
+  step: Step,
+  { case: method, value: request }: Call,
+  history: History,
+  events: EventWindow,
+): Steps<Reply> {
   const answer = (reply: NonNullable<Parameters<typeof create<typeof ReplySchema>>[1]>["reply"]): Reply =>
     create(ReplySchema, { reply: reply! });
   const done = answer({ case: "done", value: create(DoneSchema) });
@@ -276,7 +281,7 @@ function* call(step: Step, { case: method, value: request }: Call, history: Hist
       yield* acceptRepair(step, yield* Conversation.load(step, request.conversationId), history);
       return done;
     case "acknowledgeEvents":
-      yield* acknowledgeEvents(step, request.eventNumber);
+      yield* events.acknowledge(step, request.eventNumber);
       return done;
     case "getQuota":
       return answer({ case: "quota", value: yield* quota(step) });

@@ -48,6 +48,18 @@ export class EventWindow {
     this.#state = { shown, last };
   }
 
+  /** The application has dealt with the events up to this number: of those that it was shown. */
+  *acknowledge(step: Step, until: bigint): Steps<void> {
+    const state = yield* step.state();
+    const from = state.acknowledgedEvents + 1n;
+    const last = until < this.#state.last ? until : this.#state.last;
+    if (last < from) return;
+    for (let number = from; number <= last; number++) step.delete(Keys.event(number));
+    state.acknowledgedEvents = last;
+    step.put(StateRecordSchema, Keys.state, state);
+    step.eventsChanged = true;
+  }
+
   /** The events of the last step never left. */
   undo(): void {
     this.#state = this.#former;
@@ -58,17 +70,6 @@ function sizeOf({ event }: Event): number {
   if (event.case !== "messageReceived" || !event.value.message) return 0;
   const { payload, text } = event.value.message;
   return payload.length + (text?.length ?? 0);
-}
-
-export function* acknowledgeEvents(step: Step, until: bigint): Steps<void> {
-  const state = yield* step.state();
-  const from = state.acknowledgedEvents + 1n;
-  const last = until < state.nextEventNumber - 1n ? until : state.nextEventNumber - 1n;
-  for (let number = from; number <= last; number++) step.delete(Keys.event(number));
-  if (last < from) return;
-  state.acknowledgedEvents = last;
-  step.put(StateRecordSchema, Keys.state, state);
-  step.eventsChanged = true;
 }
 
 /** Events that wait hold message contents. One is read at a time: all of them may be more than memory holds. */

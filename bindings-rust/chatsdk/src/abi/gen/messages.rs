@@ -553,7 +553,7 @@ pub struct AcceptRepairRequest {
 /// Forgets events the application has dealt with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AcknowledgeEventsRequest {
-    /// All events up to this number.
+    /// All events up to this number, of those that were shown.
     #[prost(uint64, tag = "1")]
     pub event_number: u64,
 }
