@@ -87,6 +87,22 @@ describe("acknowledgements", () => {
     expect(alice.eventsOf("sessionStateChanged").at(-1)!.sessionState).toBe(SessionState.ESTABLISHED);
   });
 
+  test("F4 a process that runs for a second at a time acknowledges, too", () => {
+    const world = new World(25);
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    world.run(5 * MINUTE);
+    world.switchOff(bob.machine);
+    const id = alice.send(conversationId, "read on the run");
+    for (let i = 0; i < 3; i++) {
+      world.run(5 * MINUTE);
+      world.switchOn(bob.machine);
+      world.run(1000);
+      world.switchOff(bob.machine);
+    }
+    expect(bob.texts).toContain("read on the run");
+    expect(alice.withStatus(DeliveryStatus.DELIVERED)).toContain(id);
+  });
+
   test("F4 the set-up itself is sent again until it arrives", () => {
     const world = new World(26);
     const bob = new Person(world, "bob", {}, nodeCrypto);

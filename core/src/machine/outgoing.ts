@@ -95,6 +95,7 @@ export function sendContent(
     else publishMessage(step, conversation, sequence, record);
   }
   stream.ackDueMs = 0n;
+  stream.ackPostponed = false;
   if (stream.resendMs === 0n) stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
   if (stream.expiryMs === 0n) stream.expiryMs = BigInt(step.nowMs + step.settings.messageTtlMs);
   conversation.noteActivity(step);

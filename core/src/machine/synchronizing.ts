@@ -31,6 +31,7 @@ export function sendSync(
     priority,
   );
   stream.ackDueMs = 0n;
+  stream.ackPostponed = false;
   stream.lastAckMs = BigInt(step.nowMs);
 }
 

@@ -94,6 +94,9 @@ function* postponeAcknowledgement(step: Step, conversationId: string): Steps<voi
   const record = yield* step.get(ConversationRecordSchema, Keys.conversation(conversationId));
   const stream = record?.reliability;
   if (!record || !stream || stream.ackDueMs === 0n || Number(stream.ackDueMs) > step.nowMs) return;
+  // A process that ends soon after each start would never send it.
+  if (stream.ackPostponed) return;
+  stream.ackPostponed = true;
   const conversation = Conversation.fromRecord(conversationId, record);
   stream.ackDueMs = 0n;
   scheduleAcknowledgement(step, conversation, false);
