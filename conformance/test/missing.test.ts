@@ -160,6 +160,22 @@ describe("messages that arrive late", () => {
     expect(again).toBeLessThan(600);
   });
 
+  test.each([10, 40, 200])(
+    "R1 %i that no store has come though the first acknowledgement after it is lost",
+    (count) => {
+      const { world, alice, bob, conversationId } = unstoredPair();
+      world.switchOff(bob.machine);
+      stream(alice, conversationId, count);
+      world.run(10 * MINUTE);
+      let acknowledgements = 0;
+      world.censor = ({ from }) => from === "bob" && acknowledgements++ === 0;
+      world.switchOn(bob.machine);
+      world.run(2 * HOUR);
+      expect(new Set(bob.texts).size).toBe(count + 1);
+      expect(alice.withStatus(DeliveryStatus.FAILED)).toEqual([]);
+    },
+  );
+
   test("R1 a message reported missing and then recovered is shown once, as recovered", () => {
     const { world, alice, bob, conversationId } = unstoredPair();
     world.censor = censorSequences(alice, [4]);

@@ -402,21 +402,20 @@ function* resendAbsent(
   }
 }
 
-/** The oldest message that waits for an acknowledgement. */
-function* oldestOf(
-  step: Step,
-  conversation: Conversation,
-): Steps<{ sequence: number; record: OutgoingRecord } | undefined> {
+/** Messages that wait for an acknowledgement, those that left longest ago first. */
+function* leastRecentlySent(step: Step, conversation: Conversation): Steps<{ sequence: number; lastSentMs: bigint }[]> {
+  const found: { sequence: number; lastSentMs: bigint }[] = [];
   for (const sequence of outstanding(conversation)) {
     const record = yield* outgoing(step, conversation, sequence);
-    if (record) return { sequence, record };
+    if (record) found.push({ sequence, lastSentMs: record.lastSentMs });
   }
-  return undefined;
+  return found.sort((a, b) => Number(a.lastSentMs - b.lastSentMs) || a.sequence - b.sequence);
 }
 
 /**
- * Nothing heard for a while: sends the oldest again (a peer that comes back finds the others in its history, and one that answers is sent what it
- * lacks). From the second time on asks for an acknowledgement as well: the peer may have all of it, and only its answer was lost.
+ * Nothing heard for a while: sends one message again (a peer that comes back finds the others in its history, and one that answers is sent what it
+ * lacks). From the second time on more of them, never the same ones until all had their turn: what the peer has had it does not know again, so only
+ * one that it lacks makes it answer. Asks for an acknowledgement as well: it may have all of it, and only its answer was lost.
  */
 export function* resendUnacknowledged(
   step: Step,
@@ -425,17 +424,21 @@ export function* resendUnacknowledged(
 ): Steps<void> {
   const { stream } = conversation;
   const unanswered = conversation.isRepairUnanswered(step);
-  const oldest = yield* oldestOf(step, conversation);
+  const waiting = yield* leastRecentlySent(step, conversation);
   // What was given up is still to be told: until then a silent peer is asked for a sign of life.
   const untold = stream.abandoned.length > 0 && stream.resendRound < MAX_UNTOLD_ROUNDS;
-  if (!oldest && !unanswered && !untold) {
+  if (waiting.length === 0 && !unanswered && !untold) {
     stream.resendMs = 0n;
     stream.resendRound = 0;
     return;
   }
   stream.resendRound++;
-  if (oldest && oldest.record.lastSentMs !== 0n)
-    publishRecord(step, conversation, oldest.sequence, oldest.record, Priority.REPAIR);
+  const left = waiting.filter(({ lastSentMs }) => lastSentMs !== 0n);
+  const turn = left.slice(0, stream.resendRound === 1 ? 1 : RESEND_BATCH).sort((a, b) => a.sequence - b.sequence);
+  for (const { sequence } of turn) {
+    const record = yield* outgoing(step, conversation, sequence);
+    if (record && !publishRecord(step, conversation, sequence, record, Priority.REPAIR)) break;
+  }
   if ((stream.resendRound > 1 || unanswered) && conversation.canSend) askForAcknowledgement();
   const delay = Math.min(step.settings.resendAfterMs * 2 ** Math.min(stream.resendRound, 20), MAX_RESEND_INTERVAL_MS);
   stream.resendMs = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
