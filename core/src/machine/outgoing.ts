@@ -434,7 +434,7 @@ export function* resendUnacknowledged(
   }
   stream.resendRound++;
   const left = waiting.filter(({ lastSentMs }) => lastSentMs !== 0n);
-  const turn = left.slice(0, stream.resendRound === 1 ? 1 : RESEND_BATCH).sort((a, b) => a.sequence - b.sequence);
+  const turn = left.slice(0, Math.min(4 ** (stream.resendRound - 1), RESEND_BATCH)).sort((a, b) => a.sequence - b.sequence);
   for (const { sequence } of turn) {
     const record = yield* outgoing(step, conversation, sequence);
     if (record && !publishRecord(step, conversation, sequence, record, Priority.REPAIR)) break;
