@@ -413,9 +413,9 @@ function* leastRecentlySent(step: Step, conversation: Conversation): Steps<{ seq
 }
 
 /**
- * Nothing heard for a while: sends one message again (a peer that comes back finds the others in its history, and one that answers is sent what it
- * lacks). From the second time on more of them, never the same ones until all had their turn: what the peer has had it does not know again, so only
- * one that it lacks makes it answer. Asks for an acknowledgement as well: it may have all of it, and only its answer was lost.
+ * Nothing heard for a while: sends the oldest again (a peer that comes back finds the others in its history, and one that answers is sent what it
+ * lacks). From the second time on others with it, by turns the next oldest, whose keys it awaits, and those that left longest ago: what the peer has
+ * had it does not know again, so only one that it lacks makes it answer. Asks for an acknowledgement as well: it may have all of it, and only its answer was lost.
  */
 export function* resendUnacknowledged(
   step: Step,
@@ -433,9 +433,14 @@ export function* resendUnacknowledged(
     return;
   }
   stream.resendRound++;
-  const left = waiting.filter(({ lastSentMs }) => lastSentMs !== 0n);
-  const turn = left.slice(0, Math.min(4 ** (stream.resendRound - 1), RESEND_BATCH)).sort((a, b) => a.sequence - b.sequence);
-  for (const { sequence } of turn) {
+  const left = waiting.filter(({ lastSentMs }) => lastSentMs !== 0n).map(({ sequence }) => sequence);
+  const bySequence = left.toSorted((a, b) => a - b);
+  const [oldest] = bySequence;
+  const others = stream.resendRound % 2 === 0 ? bySequence : left;
+  const size = Math.min(4 ** (stream.resendRound - 1), RESEND_BATCH);
+  const turn =
+    oldest === undefined ? [] : [oldest, ...others.filter((sequence) => sequence !== oldest).slice(0, size - 1)];
+  for (const sequence of turn.sort((a, b) => a - b)) {
     const record = yield* outgoing(step, conversation, sequence);
     if (record && !publishRecord(step, conversation, sequence, record, Priority.REPAIR)) break;
   }
