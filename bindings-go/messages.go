@@ -8,6 +8,7 @@ import (
 	"chatsdk/abi"
 	"chatsdk/internal/changes"
 	"chatsdk/internal/fault"
+	"chatsdk/internal/parts"
 	"chatsdk/internal/search"
 )
 
@@ -173,7 +174,7 @@ func (c *Client) openMessages(ctx context.Context, rows *abi.MessageRows) ([]Mes
 	}
 	opened := make([]Message, 0, len(messages))
 	for len(messages) > 0 {
-		part := partOf(messages)
+		part := parts.First(messages, len(messages))
 		batch, err := c.engine.OpenMessages(ctx, &abi.MessageBatch{Messages: messages[:part]})
 		if err != nil {
 			return nil, err
@@ -182,19 +183,6 @@ func (c *Client) openMessages(ctx context.Context, rows *abi.MessageRows) ([]Mes
 		messages = messages[part:]
 	}
 	return opened, nil
-}
-
-// openedAtOnce bounds the payloads opened in one call of the module, in bytes: a page of the largest messages does not fit its memory.
-const openedAtOnce = 4 << 20
-
-// partOf counts the first messages that are opened together: at least one.
-func partOf(messages []*abi.Message) int {
-	part, size := 1, len(messages[0].GetPayload())
-	for part < len(messages) && size+len(messages[part].GetPayload()) <= openedAtOnce {
-		size += len(messages[part].GetPayload())
-		part++
-	}
-	return part
 }
 
 func (p Page) before() *abi.Position {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"chatsdk/abi"
+	"chatsdk/internal/parts"
 )
 
 // perform does what an outcome asks for, after its commit.
@@ -73,21 +74,14 @@ func (e *Engine) queryHistory(query *abi.QueryHistory) {
 	e.Feed(&abi.Input{Input: &abi.Input_HistoryPage{HistoryPage: last}})
 }
 
-// pageSize in bytes is far below what a step may hold; pageLength keeps a step short.
-const (
-	pageSize   = 4 << 20
-	pageLength = 100
-)
+// pageLength keeps a step short.
+const pageLength = 100
 
 // pagesOf divides a batch, which a transport may make as large as it likes.
 func pagesOf(envelopes []*abi.EnvelopeReceived) iter.Seq[[]*abi.EnvelopeReceived] {
 	return func(yield func([]*abi.EnvelopeReceived) bool) {
 		for len(envelopes) > 0 {
-			count, size := 0, 0
-			for count < min(len(envelopes), pageLength) && (count == 0 || size+len(envelopes[count].GetPayload()) <= pageSize) {
-				size += len(envelopes[count].GetPayload())
-				count++
-			}
+			count := parts.First(envelopes, pageLength)
 			if !yield(envelopes[:count]) {
 				return
 			}

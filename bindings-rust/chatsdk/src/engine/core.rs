@@ -150,7 +150,7 @@ impl Core {
             return Ok(messages);
         }
         let mut opened = Vec::with_capacity(messages.len());
-        for messages in parts(messages, |message| message.payload.len()) {
+        for messages in parts(messages, usize::MAX, |message| message.payload.len()) {
             opened.extend(self.call(|core| core.open_messages(&MessageBatch { messages }))?.messages);
         }
         Ok(opened)

@@ -135,12 +135,15 @@ impl Drop for Effects {
     }
 }
 
+/// Keeps a step short.
+const PAGE_LENGTH: usize = 100;
+
 /// Each page is taken in before the next is asked for: a long absence must not fill the memory.
 async fn take_pages(transport: &dyn Transport, query: QueryHistory, to: &Weak<Shared>) -> Result<(), Error> {
     let query_id = query.query_id.clone();
     let mut pages = transport.query_history(query);
     while let Some(batch) = pages.next().await {
-        for envelopes in parts(batch?.envelopes, |envelope| envelope.payload.len()) {
+        for envelopes in parts(batch?.envelopes, PAGE_LENGTH, |envelope| envelope.payload.len()) {
             let Some(shared) = to.upgrade() else { return Ok(()) };
             let page = HistoryPage { query_id: query_id.clone(), envelopes, more: true, failed: false };
             let taken = shared.take(input::Input::HistoryPage(page));
