@@ -49,11 +49,12 @@ async fn run() -> std::io::Result<ExitCode> {
     let output = Output::default();
     let transports = ["light", "relay"];
     let contract = chatsdk::abi::CONTRACT_HASH;
+    // Before the first line: whoever reads it may end the agent at once.
+    let mut terminated = signal(SignalKind::terminate())?;
     output.write(&json!({
         "ready": { "language": "rust", "address": "tcp", "transports": transports, "contractHash": contract }
     }))?;
     let mut agent = Agent::new(output.clone());
-    let mut terminated = signal(SignalKind::terminate())?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
         let line = tokio::select! {
