@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { LANGUAGES, type Language } from "../../conformance/agent/agent-process.ts";
 import { type ShardOptions, simulate } from "../shard/shard.ts";
 import { writingOf } from "../src/habits.ts";
+import { number, refuse } from "../src/options.ts";
 import { MESSAGES_PER_MINUTE } from "../src/waku-message.ts";
 import { mean, report } from "./report.ts";
 import { measure, REAL_WARM_UP_MS, type RealOptions } from "./run.ts";
@@ -23,27 +24,27 @@ const { values } = parseArgs({
   },
 });
 
-function number(
-  name: "clients" | "minutes" | "per-minute" | "seed",
-  valid: (value: number) => boolean,
-  remedy: string,
-): number {
-  const value = Number(values[name]);
-  if (values[name].trim() === "" || !valid(value)) refuse(name, remedy);
-  return value;
-}
-
-function refuse(name: string, remedy: string): never {
-  console.error(`--${name}: ${remedy}`);
-  process.exit(2);
-}
-
 if (!LANGUAGES.includes(values.language as Language)) refuse("language", `give one of ${LANGUAGES.join(", ")}`);
 const options: RealOptions = {
-  clients: number("clients", (value) => value >= 2 && value % 2 === 0, "give an even number of at least 2"),
-  minutes: number("minutes", (value) => Number.isInteger(value) && value > 0, "give whole minutes, at least 1"),
-  perMinute: number("per-minute", (value) => value > 0 && value <= 60, "give a number above 0 and at most 60"),
-  seed: number("seed", Number.isSafeInteger, "give a whole number"),
+  clients: number(
+    "clients",
+    values.clients,
+    (value) => value >= 2 && value % 2 === 0,
+    "give an even number of at least 2",
+  ),
+  minutes: number(
+    "minutes",
+    values.minutes,
+    (value) => Number.isInteger(value) && value > 0,
+    "give whole minutes, at least 1",
+  ),
+  perMinute: number(
+    "per-minute",
+    values["per-minute"],
+    (value) => value > 0 && value <= 60,
+    "give a number above 0 and at most 60",
+  ),
+  seed: number("seed", values.seed, Number.isSafeInteger, "give a whole number"),
   language: values.language as Language,
   rln: values.rln,
   idleMs: IDLE_MS,

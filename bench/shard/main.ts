@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
+import { number } from "../src/options.ts";
 import { shardMbps } from "../src/waku-message.ts";
 import { merge, type Measurements } from "./measurements.ts";
 import { plot, type Point } from "./plot.ts";
@@ -27,26 +28,18 @@ const { values } = parseArgs({
   },
 });
 
-function number(
-  name: "users" | "minutes" | "seed" | "loss" | "offline",
-  valid: (value: number) => boolean,
-  remedy: string,
-): number {
-  const value = Number(values[name]);
-  if (values[name].trim() === "" || !valid(value)) {
-    console.error(`--${name}: ${remedy}`);
-    process.exit(2);
-  }
-  return value;
-}
-
 const share = (value: number): boolean => value >= 0 && value < 1;
 const options: ShardOptions = {
-  users: number("users", (value) => value >= 2 && value % 2 === 0, "give an even number of at least 2"),
-  minutes: number("minutes", (value) => Number.isInteger(value) && value > 0, "give whole minutes, at least 1"),
-  seed: number("seed", Number.isSafeInteger, "give a whole number"),
-  loss: number("loss", share, "give a probability from 0 to below 1"),
-  offline: number("offline", share, "give a share of the time from 0 to below 1"),
+  users: number("users", values.users, (value) => value >= 2 && value % 2 === 0, "give an even number of at least 2"),
+  minutes: number(
+    "minutes",
+    values.minutes,
+    (value) => Number.isInteger(value) && value > 0,
+    "give whole minutes, at least 1",
+  ),
+  seed: number("seed", values.seed, Number.isSafeInteger, "give a whole number"),
+  loss: number("loss", values.loss, share, "give a probability from 0 to below 1"),
+  offline: number("offline", values.offline, share, "give a share of the time from 0 to below 1"),
   rateLimit: values["rate-limit"],
 };
 
