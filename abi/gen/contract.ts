@@ -4,7 +4,7 @@
 export const CONTRACT_VERSION = 1;
 
 /** SHA-256 of the contract's schemas without comments, in hexadecimal. */
-export const CONTRACT_HASH = "027b5a6af65291d515ce62ecd7863d8fc2a86130693b93e416d5d01a28983c9d";
+export const CONTRACT_HASH = "45df4c1aaa03d1362ff27a3bcdf30aee668aff4a4c7e126af27ac088c12f4ec5";
 
 /** The most bytes a request or a result has at the boundary of the core module. */
 export const MAXIMUM_LENGTH = 67108864;

@@ -203,7 +203,7 @@ export const OpenCoreRequestSchema: GenMessage<OpenCoreRequest> = /*@__PURE__*/
  */
 export type CoreOpened = Message<"chatsdk.v1.CoreOpened"> & {
   /**
-   * Commits of this database so far, for the rollback anchor.
+   * Number of this database's last commit, for the rollback anchor; 0: none.
    *
    * @generated from field: uint64 generation = 1;
    */
@@ -245,7 +245,7 @@ export type StepResult = Message<"chatsdk.v1.StepResult"> & {
   outcome?: Outcome | undefined;
 
   /**
-   * Commits of the database once this outcome is committed.
+   * Number of the database's last commit once this outcome is committed.
    *
    * @generated from field: uint64 generation = 2;
    */

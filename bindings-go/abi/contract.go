@@ -6,7 +6,7 @@ package abi
 const ContractVersion uint32 = 1
 
 // ContractHash is the SHA-256 of the contract's schemas without comments, in hexadecimal.
-const ContractHash = "027b5a6af65291d515ce62ecd7863d8fc2a86130693b93e416d5d01a28983c9d"
+const ContractHash = "45df4c1aaa03d1362ff27a3bcdf30aee668aff4a4c7e126af27ac088c12f4ec5"
 
 // MaximumLength is the most bytes a request or a result has at the boundary of the core module.
 const MaximumLength = 67108864

@@ -861,10 +861,14 @@ func (*Input_GetQuota) isInput_Input() {}
 // Storage is open. The outcome subscribes, republishes the outbox, asks for history and replays unacknowledged events.
 type Start struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The storage was rolled back to an old state and the application accepts it: all sessions are marked lost.
-	RolledBack    bool `protobuf:"varint,1,opt,name=rolled_back,json=rolledBack,proto3" json:"rolled_back,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The storage was rolled back to an old state and the application accepts it: all sessions are marked lost, and the first commit takes a
+	// number far above seen_generation, so that every other copy is an old one from then on.
+	RolledBack bool `protobuf:"varint,1,opt,name=rolled_back,json=rolledBack,proto3" json:"rolled_back,omitempty"`
+	// What the rollback anchor holds for this database; 0: nothing, or there is no anchor. Above the database's own without rolled_back, the
+	// start fails with STATE_ROLLED_BACK.
+	SeenGeneration uint64 `protobuf:"varint,2,opt,name=seen_generation,json=seenGeneration,proto3" json:"seen_generation,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Start) Reset() {
@@ -902,6 +906,13 @@ func (x *Start) GetRolledBack() bool {
 		return x.RolledBack
 	}
 	return false
+}
+
+func (x *Start) GetSeenGeneration() uint64 {
+	if x != nil {
+		return x.SeenGeneration
+	}
+	return 0
 }
 
 // An envelope arrived from a subscription.
@@ -3020,10 +3031,11 @@ const file_chatsdk_v1_host_proto_rawDesc = "" +
 	"\raccept_repair\x18$ \x01(\v2\x1f.chatsdk.v1.AcceptRepairRequestH\x00R\facceptRepair\x12U\n" +
 	"\x12acknowledge_events\x18% \x01(\v2$.chatsdk.v1.AcknowledgeEventsRequestH\x00R\x11acknowledgeEvents\x12:\n" +
 	"\tget_quota\x18& \x01(\v2\x1b.chatsdk.v1.GetQuotaRequestH\x00R\bgetQuotaB\a\n" +
-	"\x05input\"(\n" +
+	"\x05input\"Q\n" +
 	"\x05Start\x12\x1f\n" +
 	"\vrolled_back\x18\x01 \x01(\bR\n" +
-	"rolledBack\"B\n" +
+	"rolledBack\x12'\n" +
+	"\x0fseen_generation\x18\x02 \x01(\x04R\x0eseenGeneration\"B\n" +
 	"\x10EnvelopeReceived\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\"\x90\x01\n" +

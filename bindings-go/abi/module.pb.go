@@ -347,7 +347,7 @@ func (x *OpenCoreRequest) GetHostKey() []byte {
 // A core over its database.
 type CoreOpened struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Commits of this database so far, for the rollback anchor.
+	// Number of this database's last commit, for the rollback anchor; 0: none.
 	Generation uint64 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
 	// Messages are sealed: searching means opening them.
 	SealsMessages bool `protobuf:"varint,2,opt,name=seals_messages,json=sealsMessages,proto3" json:"seals_messages,omitempty"`
@@ -413,7 +413,7 @@ type StepResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What to commit and to do.
 	Outcome *Outcome `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
-	// Commits of the database once this outcome is committed.
+	// Number of the database's last commit once this outcome is committed.
 	Generation    uint64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

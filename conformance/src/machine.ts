@@ -26,6 +26,8 @@ export const HOST_KEY = new Uint8Array(32);
 export class Machine {
   readonly events: Event[] = [];
   core: Core;
+  /** The rollback anchor: the number of the newest commit. */
+  seenGeneration = 0n;
   readonly header: VaultHeader;
   readonly vault: Vault;
   /** Sees every step, after its commit. */
@@ -108,6 +110,7 @@ export class Machine {
 
   commit(changes: readonly Change[]): void {
     for (const change of changes) this.disk.apply(change);
+    if (this.core.generation > this.seenGeneration) this.seenGeneration = this.core.generation;
   }
 }
 

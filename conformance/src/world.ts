@@ -135,7 +135,7 @@ export class World {
   }
 
   start(machine: Machine, rolledBack = false): void {
-    this.feed(machine, { case: "start", value: { rolledBack } });
+    this.feed(machine, { case: "start", value: { rolledBack, seenGeneration: machine.seenGeneration } });
   }
 
   /** The process is not running: nothing reaches it and no timer fires. */

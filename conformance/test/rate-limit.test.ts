@@ -372,6 +372,41 @@ describe("a slot is never released twice", () => {
     expect(world.published.slice(mark).some(({ from }) => from === "alice")).toBe(true);
     audit(world.published, 600, 100);
   });
+
+  test("S1 when an old copy is accepted and the newest is put back: it is the old one now, and publishes nothing", () => {
+    const world = new World(16);
+    const { alice, bob, conversationId } = pair(world, limited(600, 100), nodeCrypto);
+    const { machine } = alice;
+    const backup = machine.disk.copy();
+    for (let i = 0; i < 20; i++) alice.send(conversationId, `${i}`);
+    world.run(SECOND);
+    world.switchOff(machine);
+    const newest = machine.disk;
+    machine.disk = backup;
+    world.switchOn(machine, true);
+    world.run(10 * MINUTE);
+    const mark = world.published.length;
+    const inEpoch = (publications: readonly Publication[]): string[] =>
+      publications.flatMap(({ from, slot }) => (from === "alice" && slot ? [`${slot.epoch}`] : []));
+    alice.accept(bob.invite(), "from the old copy");
+    world.run(SECOND);
+    expect(inEpoch(world.published.slice(mark)).length).toBeGreaterThan(0);
+    // Within the same epoch.
+    world.switchOff(machine);
+    machine.disk = newest;
+    machine.restart();
+    const { seenGeneration } = machine;
+    const refused = machine.prepare(world.nowMs, { case: "start", value: { seenGeneration } });
+    expect(refused).toMatchObject({ changes: [], effects: [] });
+    expect(refused.reply?.reply).toMatchObject({ case: "failure", value: { code: ErrorCode.STATE_ROLLED_BACK } });
+    // Accepted in its turn, it leaves the slots of this epoch alone.
+    world.switchOn(machine, true);
+    const carol = new Person(world, "carol", limited(600, 100), nodeCrypto);
+    alice.accept(carol.invite());
+    world.run(20 * MINUTE);
+    expect(carol.texts).toEqual(["hello"]);
+    audit(world.published, 600, 100);
+  });
 });
 
 describe("settings", () => {

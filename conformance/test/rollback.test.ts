@@ -80,6 +80,73 @@ describe("a machine that starts from an old copy of its database", () => {
     expect([...tags.values()].filter((key) => key.startsWith("conv/"))).toEqual([]);
   });
 
+  test("F7 once accepted goes on above everything seen, and what the anchor was not told of: the newest copy is an old one", () => {
+    const { alice, id, backup } = talked();
+    const { machine, world } = alice;
+    for (let i = 0; i < 20; i++) alice.send(id, `${i}`);
+    const newest = machine.disk.copy();
+    // Of the last commits the anchor was not told.
+    machine.seenGeneration -= 10n;
+    restore(alice, backup);
+    expect(machine.disk.size("generation")).toBeGreaterThan(0);
+    const accepted = machine.disk.copy();
+    // The process ends before the anchor is written.
+    for (const seenGeneration of [machine.core.generation, machine.core.generation + 100n]) {
+      machine.disk = newest.copy();
+      machine.restart();
+      const before = machine.disk.fingerprint();
+      const outcome = machine.prepare(world.nowMs, { case: "start", value: { seenGeneration } });
+      expect(outcome).toMatchObject({ changes: [], effects: [], events: [] });
+      expect(outcome.reply?.reply).toMatchObject({ case: "failure", value: { code: ErrorCode.STATE_ROLLED_BACK } });
+      expect(machine.disk.fingerprint()).toBe(before);
+    }
+    machine.disk = accepted;
+    machine.restart();
+    world.start(machine);
+    expect(rowOf(alice, id).sessionState).toBe(SessionState.LOST);
+    const again = machine.core.generation;
+    // Another old copy is accepted: it leaves the first one behind.
+    restore(alice, backup);
+    expect(machine.core.generation).toBeGreaterThan(again);
+  });
+
+  test("F7 asks again if the commit that accepts it fails or the process ends before, and nothing has left", () => {
+    const { alice, id, backup } = talked();
+    const { machine, world } = alice;
+    alice.send(id, "after the backup");
+    const seenGeneration = machine.seenGeneration;
+    machine.disk = backup.copy();
+    machine.restart();
+    const own = machine.answer(machine.core.open()).generation;
+    expect(own).toBeLessThan(seenGeneration);
+    const accept = { case: "start" as const, value: { rolledBack: true, seenGeneration } };
+    expect(machine.prepare(world.nowMs, accept).changes.length).toBeGreaterThan(0);
+    expect(machine.core.generation).toBeGreaterThan(seenGeneration + 1_000_000n);
+    machine.core.commitFailed();
+    expect(machine.core.generation).toBe(own);
+    machine.restart();
+    const { reply } = machine.prepare(world.nowMs, { case: "start", value: { seenGeneration } });
+    expect(reply?.reply).toMatchObject({ case: "failure", value: { code: ErrorCode.STATE_ROLLED_BACK } });
+  });
+
+  test("F7 has a number left above any database's; an anchor beyond that is refused", () => {
+    const { alice, backup } = talked();
+    const { machine, world } = alice;
+    for (const seenGeneration of [2n ** 63n - 2n ** 32n - 1n, 2n ** 63n - 2n ** 32n, 2n ** 64n - 1n]) {
+      machine.disk = backup.copy();
+      machine.restart();
+      const { reply, changes } = machine.prepare(world.nowMs, {
+        case: "start",
+        value: { rolledBack: true, seenGeneration },
+      });
+      if (seenGeneration === 2n ** 63n - 2n ** 32n - 1n) expect(changes.length).toBeGreaterThan(0);
+      else {
+        expect(changes).toEqual([]);
+        expect(reply?.reply).toMatchObject({ case: "failure", value: { code: ErrorCode.INVALID_ARGUMENT } });
+      }
+    }
+  });
+
   test("F3 fails what was waiting in the old copy, and keeps the history", () => {
     const world = new World(62);
     const { alice, bob, conversationId: id } = pair(world, {}, nodeCrypto);
@@ -124,7 +191,7 @@ describe("a machine that starts from an old copy of its database", () => {
     const world = new World(64);
     const { alice, bob, conversationId: id } = pair(world, { gapDelayMs: 1e9, ackDelayMs: 1e9 }, nodeCrypto);
     world.weather = { ...CALM, store: false };
-    world.censor = ({ from, publishId }) => from === "bob" && publishId.endsWith("/1");
+    world.censor = ({ from, publishId }) => from === "bob" && publishId.split("/")[2] === "1";
     const lost = bob.send(id, "lost");
     bob.send(id, "held");
     world.run(1000);

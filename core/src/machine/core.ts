@@ -23,6 +23,7 @@ import {
 } from "./accounts.ts";
 import { Conversation } from "./conversation.ts";
 import { EventWindow } from "./events.ts";
+import { lastCommit } from "./generation.ts";
 import { askForAll, History } from "./history.ts";
 import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
 import { cancelMessage, notePublished, publishAllUnsent, quota, sendContent } from "./outgoing.ts";
@@ -39,7 +40,7 @@ import { recallTimers, rescheduleMaintenance, askHistorySoon, wake } from "./wak
 
 /** What a core finds in its database. */
 export interface Opened {
-  /** Commits so far, for the rollback anchor. */
+  /** Number of the last commit, for the rollback anchor. */
   generation: bigint;
   /** For the prover of rate limit proofs; empty: there are none. */
   rateLimitCredentials: Uint8Array;
@@ -63,6 +64,8 @@ export class Core {
   #justReleased: string[] = [];
   readonly #config: Config;
   #generation: bigint | undefined;
+  /** Before the last step. */
+  #previousGeneration: bigint | undefined;
   #membership: MembershipRecord | undefined;
 
   /** Throws INVALID_ARGUMENT naming the field of the config. */
@@ -89,25 +92,27 @@ export class Core {
   *step(input: Input): Steps<Outcome> {
     if (this.#generation === undefined) yield* this.open();
     const { crypto } = this.#surroundings;
+    this.#previousGeneration = this.#generation;
     this.#justReleased = [];
     this.#events.begin();
     if (input.input.case === "publishResult") this.#publishing.delete(input.input.value.publishId);
     const newStep = (): Step => new Step(this.#surroundings, Number(input.nowMs), new Entropy(crypto, input.entropy));
     const step = newStep();
     try {
+      const last = input.input.case === "start" ? lastCommit(this.generation, input.input.value) : this.generation;
       yield* loadAllowance(step);
       const reply = yield* this.#serve(step, input);
       yield* this.#history.release(step);
       yield* settleAllowance(step);
       yield* this.#events.release(step);
       yield* step.nextWake();
-      return this.#release(step.outcome(reply, this.#nextGeneration));
+      return this.#release(step.outcome(reply, () => this.#raise(last)));
     } catch (error) {
       this.#events.undo();
       if (!(error instanceof ChatError)) throw error;
       const { code, message, retryable } = error;
       const failure = create(ReplySchema, { reply: { case: "failure", value: { code, message, retryable } } });
-      return this.#release(newStep().outcome(failure, this.#nextGeneration));
+      return this.#release(newStep().outcome(failure, () => this.#raise(this.generation)));
     }
   }
 
@@ -120,13 +125,14 @@ export class Core {
     return outcome;
   }
 
-  readonly #nextGeneration = (): bigint => {
-    this.#generation = this.generation + 1n;
+  #raise(last: bigint): bigint {
+    this.#generation = last + 1n;
     return this.#generation;
-  };
+  }
 
   /** The outcome of the last step could not be committed: its effects never happened. */
   commitFailed(): void {
+    this.#generation = this.#previousGeneration;
     this.#history.forget();
     this.#events.undo();
     for (const publishId of this.#justReleased.splice(0)) this.#publishing.delete(publishId);

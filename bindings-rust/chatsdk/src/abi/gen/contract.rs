@@ -4,7 +4,7 @@
 pub const CONTRACT_VERSION: u32 = 1;
 
 /// SHA-256 of the contract's schemas without comments, in hexadecimal.
-pub const CONTRACT_HASH: &str = "027b5a6af65291d515ce62ecd7863d8fc2a86130693b93e416d5d01a28983c9d";
+pub const CONTRACT_HASH: &str = "45df4c1aaa03d1362ff27a3bcdf30aee668aff4a4c7e126af27ac088c12f4ec5";
 
 /// The most bytes a request or a result has at the boundary of the core module.
 pub const MAXIMUM_LENGTH: usize = 67_108_864;

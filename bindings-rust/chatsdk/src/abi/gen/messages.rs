@@ -920,9 +920,14 @@ pub mod input {
 /// Storage is open. The outcome subscribes, republishes the outbox, asks for history and replays unacknowledged events.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Start {
-    /// The storage was rolled back to an old state and the application accepts it: all sessions are marked lost.
+    /// The storage was rolled back to an old state and the application accepts it: all sessions are marked lost, and the first commit takes a
+    /// number far above seen_generation, so that every other copy is an old one from then on.
     #[prost(bool, tag = "1")]
     pub rolled_back: bool,
+    /// What the rollback anchor holds for this database; 0: nothing, or there is no anchor. Above the database's own without rolled_back, the
+    /// start fails with STATE_ROLLED_BACK.
+    #[prost(uint64, tag = "2")]
+    pub seen_generation: u64,
 }
 /// An envelope arrived from a subscription.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1463,7 +1468,7 @@ pub struct OpenCoreRequest {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct CoreOpened {
-    /// Commits of this database so far, for the rollback anchor.
+    /// Number of this database's last commit, for the rollback anchor; 0: none.
     #[prost(uint64, tag = "1")]
     pub generation: u64,
     /// Messages are sealed: searching means opening them.
@@ -1479,7 +1484,7 @@ pub struct StepResult {
     /// What to commit and to do.
     #[prost(message, optional, tag = "1")]
     pub outcome: ::core::option::Option<Outcome>,
-    /// Commits of the database once this outcome is committed.
+    /// Number of the database's last commit once this outcome is committed.
     #[prost(uint64, tag = "2")]
     pub generation: u64,
 }
