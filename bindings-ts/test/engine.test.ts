@@ -25,7 +25,7 @@ const full = () => {
 /** A started engine. */
 async function started(parts: Parameters<typeof newEngine>[0] = {}) {
   const all = newEngine(parts);
-  await all.engine.start(false);
+  await all.engine.start({});
   all.core.inputs.length = 0;
   return all;
 }
@@ -152,7 +152,7 @@ describe("F3 Engine: one input at a time", () => {
     const nested: Promise<unknown>[] = [];
     const made = newEngine({ onEvent: () => nested.push(made.engine.call(list)) });
     const { engine, core } = made;
-    await engine.start(false);
+    await engine.start({});
     core.script = ({ input }) => ({ events: input.case === "createAccount" ? [event(1)] : [], reply: done });
     await engine.call({ case: "createAccount", value: {} });
     await Promise.all(nested);
@@ -166,7 +166,7 @@ describe("F3 Engine: one input at a time", () => {
     engine.feed({ case: "envelopeReceived", value: { topic: "t", payload: Uint8Array.of(1) } });
     await settled();
     expect(core.kinds).toEqual([]);
-    await engine.start(true);
+    await engine.start({ rolledBack: true });
     await settled();
     expect(core.kinds).toEqual(["start", "connectionChanged", "envelopeReceived"]);
     expect(core.inputs[0]?.input.value).toMatchObject({ rolledBack: true });
@@ -178,7 +178,7 @@ describe("F3 Engine: one input at a time", () => {
     storage.guard = full;
     core.script = () => ({ changes: [change()], effects: [publish()] });
     engine.feed({ case: "connectionChanged", value: { online: true } });
-    await expect(engine.start(false)).rejects.toMatchObject({ code: ErrorCode.STORAGE_FULL });
+    await expect(engine.start({})).rejects.toMatchObject({ code: ErrorCode.STORAGE_FULL });
     await engine.close();
     expect(core.kinds).toEqual(["start"]);
   });
@@ -186,7 +186,7 @@ describe("F3 Engine: one input at a time", () => {
   test("a start that the core refuses rejects with its failure", async () => {
     const { engine, core } = newEngine();
     core.script = () => ({ reply: failure(ErrorCode.DATABASE_CORRUPT, "record k: does not verify") });
-    await expect(engine.start(false)).rejects.toMatchObject({ code: ErrorCode.DATABASE_CORRUPT });
+    await expect(engine.start({})).rejects.toMatchObject({ code: ErrorCode.DATABASE_CORRUPT });
     await engine.close();
   });
 });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FileRollbackAnchor } from "../src/storage/rollback-anchor.ts";
+import { answer, child } from "./storage-support/child.ts";
 
 const ID = "00112233445566778899aabbccddeeff";
 const OTHER = "ffeeddccbbaa99887766554433221100";
@@ -36,13 +37,48 @@ describe("FileRollbackAnchor", () => {
     expect(statSync(folder).mode & 0o777).toBe(0o700);
   });
 
-  test("F7 an accepted rollback writes a smaller number", async () => {
+  test("F7 it never falls, whether the larger number is held back, written, or another client's", async () => {
     const anchor = new FileRollbackAnchor({ folder });
     await anchor.write(ID, 7n);
+    await anchor.write(ID, 6n);
+    expect(await anchor.read(ID)).toBe(7n);
     await anchor.flush();
     await anchor.write(ID, 3n);
     await anchor.close();
-    expect(await new FileRollbackAnchor({ folder }).read(ID)).toBe(3n);
+    expect(await new FileRollbackAnchor({ folder }).read(ID)).toBe(7n);
+    writeFileSync(file(), "9\n");
+    await anchor.write(ID, 8n);
+    await anchor.close();
+    expect(readFileSync(file(), "utf8")).toBe("9\n");
+  });
+
+  test("F7 a lock is had by one client, in this process and among all, until it closes or its process ends", async () => {
+    const [first, second] = [new FileRollbackAnchor({ folder }), new FileRollbackAnchor({ folder })];
+    const locked = { code: ErrorCode.DATABASE_LOCKED, retryable: true };
+    await first.lock(ID);
+    await second.lock(OTHER);
+    await expect(first.lock(ID)).rejects.toMatchObject(locked);
+    await expect(second.lock(ID)).rejects.toMatchObject(locked);
+    // The refused one has not loosened it.
+    await expect(new FileRollbackAnchor({ folder }).lock(ID)).rejects.toMatchObject(locked);
+    expect(await answer(["lock", folder, ID])).toMatchObject({ code: "DATABASE_LOCKED", retryable: true });
+    await first.close();
+    const holder = child(["lock", folder, ID]);
+    expect(await holder.line()).toBe("locked");
+    await expect(second.lock(ID)).rejects.toMatchObject(locked);
+    holder.process.kill("SIGKILL");
+    await holder.rest();
+    await second.lock(ID);
+    await second.close();
+    expect(readdirSync(folder).filter((name) => !name.endsWith(".lock"))).toEqual([]);
+  });
+
+  test("F7 a lock that cannot be made is reported, and the client goes on without", async () => {
+    const errors: unknown[] = [];
+    const blocked = join(folder, "..", "blocked");
+    writeFileSync(blocked, "a file where the folder should be");
+    await new FileRollbackAnchor({ folder: blocked, onError: (error) => errors.push(error) }).lock(ID);
+    expect(errors).toHaveLength(1);
   });
 
   test("F7 10,000 writes cost one file at once and one a second", async () => {
@@ -80,7 +116,7 @@ describe("FileRollbackAnchor", () => {
     const anchor = new FileRollbackAnchor({ folder });
     await anchor.write(ID, 1n);
     await anchor.close();
-    for (const content of ["", "12", "-1\n", "1\n2\n", "0x10\n", "9".repeat(30), "\0"]) {
+    for (const content of ["", "12", "-1\n", "1\n2\n", "0x10\n", "18446744073709551616\n", "9".repeat(30), "\0"]) {
       writeFileSync(file(), content);
       const errors: unknown[] = [];
       expect(await new FileRollbackAnchor({ folder, onError: (error) => errors.push(error) }).read(ID)).toBeUndefined();
@@ -93,6 +129,7 @@ describe("FileRollbackAnchor", () => {
     for (const id of ["", "../../etc/passwd", `${ID}/x`, ID.toUpperCase(), `${ID}0`, `${ID}\n`]) {
       await expect(anchor.read(id)).rejects.toMatchObject({ code: ErrorCode.DATABASE_CORRUPT });
       await expect(anchor.write(id, 1n)).rejects.toMatchObject({ code: ErrorCode.DATABASE_CORRUPT });
+      await expect(anchor.lock(id)).rejects.toMatchObject({ code: ErrorCode.DATABASE_CORRUPT });
     }
     await anchor.close();
     expect(existsSync(folder)).toBe(false);

@@ -131,8 +131,8 @@ export class ChatClient implements AsyncDisposable {
    * Opens a database, or makes a new one in an empty storage, and connects. Takes over the storage, the transport and the
    * membership: `close` closes them, and so does a failure. With a membership it takes about 2 s longer.
    *
-   * Rejects with WRONG_KEY, KEYRING_UNAVAILABLE, STATE_ROLLED_BACK, UNSUPPORTED_VERSION, DATABASE_CORRUPT, STORAGE_FULL, STORAGE_FAILED,
-   * INVALID_ARGUMENT, TRANSPORT_FAILED.
+   * Rejects with WRONG_KEY, KEYRING_UNAVAILABLE, DATABASE_LOCKED, STATE_ROLLED_BACK, UNSUPPORTED_VERSION, DATABASE_CORRUPT, STORAGE_FULL,
+   * STORAGE_FAILED, INVALID_ARGUMENT, TRANSPORT_FAILED.
    */
   static async open(parts: ClientParts): Promise<ChatClient> {
     let client: ChatClient | undefined;
@@ -172,8 +172,9 @@ export class ChatClient implements AsyncDisposable {
     const { anchor, acceptRollback = false, transport, rln } = this.#parts;
     const { generation, rateLimitCredentials } = await this.#engine.read(core.open());
     this.#rlnCredentials = rateLimitCredentials;
-    const seen = await anchor?.read(header.databaseId);
-    const rolledBack = seen !== undefined && seen > generation;
+    await anchor?.lock?.(header.databaseId);
+    const seen = (await anchor?.read(header.databaseId)) ?? 0n;
+    const rolledBack = seen > generation;
     if (rolledBack && !acceptRollback) {
       throw new ChatError(
         ErrorCode.STATE_ROLLED_BACK,
@@ -189,7 +190,7 @@ export class ChatClient implements AsyncDisposable {
         this.#feed.push({ number: 0n, type: "connectionChanged", online });
       },
     });
-    await this.#engine.start(rolledBack);
+    await this.#engine.start({ rolledBack, seenGeneration: seen });
   }
 
   /** True while at least one service node is connected. */

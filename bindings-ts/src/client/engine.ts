@@ -10,6 +10,7 @@ import {
   type QueryHistory,
   type Read,
   type Reply,
+  type StartSchema,
 } from "@chatsdk/abi/host_pb";
 import { type Answer, ChatError, type Core, type Steps } from "@chatsdk/core";
 import type { RollbackAnchor } from "../storage/rollback-anchor.ts";
@@ -69,8 +70,8 @@ export class Engine {
   }
 
   /** The first input; what was fed before waits behind it. Rejects with its failure: the engine is of no use then, and to be closed. */
-  async start(rolledBack: boolean): Promise<void> {
-    const input: InputValue = { case: "start", value: { rolledBack } };
+  async start(value: MessageInitShape<typeof StartSchema>): Promise<void> {
+    const input: InputValue = { case: "start", value };
     await new Promise<Answered>((settle, reject) => {
       const fail = (error: unknown): void => {
         // Before what waits is served.
@@ -188,17 +189,19 @@ export class Engine {
       core.commitFailed();
       throw error;
     }
-    if (outcome.changes.length > 0) await this.#writeAnchor();
+    if (outcome.changes.length > 0) await this.#writeAnchor(value);
     for (const { effect } of outcome.effects) this.#perform(effect);
     for (const event of outcome.events) onEvent(event);
     return outcome.reply;
   }
 
   /** What is durable stays so: without the anchor only the detection of old copies suffers. */
-  async #writeAnchor(): Promise<void> {
+  async #writeAnchor(input: InputValue): Promise<void> {
     const { core, anchor, databaseId, logger } = this.#parts;
     try {
       await anchor?.write(databaseId, core.generation);
+      // From now on every other copy is an old one, also if this process ends at once.
+      if (input.case === "start" && input.value.rolledBack) await anchor?.flush?.();
     } catch (error) {
       logger.warn(`rollback anchor: ${messageOf(error)}`);
     }

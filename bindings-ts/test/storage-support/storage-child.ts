@@ -3,6 +3,7 @@ import { writeSync } from "node:fs";
 import { once } from "node:events";
 import { ChatError } from "@chatsdk/core";
 import { deriveKey, newDerivation } from "../../src/keys/storage-key.ts";
+import { FileRollbackAnchor } from "../../src/storage/rollback-anchor.ts";
 import { SplitStorage } from "../../src/storage/split-storage.ts";
 import { SqliteStorage } from "../../src/storage/sqlite-storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
@@ -36,6 +37,13 @@ const actions: Record<string, () => Promise<void>> = {
     await once(process.stdin, "end");
     await storage.close();
     say("closed");
+  },
+  /** Holds the lock of a database beside its anchor, until it is killed. */
+  async lock() {
+    await new FileRollbackAnchor({ folder: path }).lock(second);
+    say("locked");
+    process.stdin.resume();
+    await once(process.stdin, "end");
   },
   /** What any other program with SQLite would do. */
   async rawRead() {
