@@ -59,11 +59,17 @@ func (c *Client) open(ctx context.Context) error {
 		return err
 	}
 	c.engine, c.chat = driver, abi.NewChat(driver)
+	if err := c.options.Anchor.Lock(ctx, header.GetDatabaseId()); err != nil {
+		return err
+	}
 	seen, known, err := c.options.Anchor.Read(ctx, header.GetDatabaseId())
 	if err != nil {
 		return err
 	}
-	rolledBack := known && seen > driver.Generation()
+	if !known {
+		seen = 0
+	}
+	rolledBack := seen > driver.Generation()
 	if rolledBack && !c.options.AcceptRollback {
 		return fault.New(abi.ErrorCode_STATE_ROLLED_BACK,
 			"database: an old copy (commit %d, this machine has seen %d); open the newest, or set AcceptRollback and repair the conversations",
@@ -72,7 +78,7 @@ func (c *Client) open(ctx context.Context) error {
 	if err := c.openMembership(driver.TakeCredentials()); err != nil {
 		return err
 	}
-	return driver.Start(ctx, rolledBack)
+	return driver.Start(ctx, &abi.Start{RolledBack: rolledBack, SeenGeneration: seen})
 }
 
 // unlock gives the header, of a new database if there is none, and the key that opens it.

@@ -63,9 +63,15 @@ type Options struct {
 type RollbackAnchor interface {
 	// Read gives the generation last written for this database; false: none, so that an old copy cannot be told.
 	Read(ctx context.Context, databaseID string) (generation uint64, known bool, err error)
-	// Write is called after each commit, with the generation that is durable now. A smaller one than before replaces it: a rollback was accepted.
+	// Write is called after each commit, with the generation that is durable now. It never falls: after an accepted rollback it is above all
+	// before.
 	Write(ctx context.Context, databaseID string, generation uint64) error
-	// Close writes what is still held back.
+	// Flush writes what is still held back. It is called once a rollback is accepted, before anything is published.
+	Flush(ctx context.Context) error
+	// Lock is called before Read: until Close no other client may use this database or a copy of it. It fails with DATABASE_LOCKED
+	// (retryable) if one does.
+	Lock(ctx context.Context, databaseID string) error
+	// Close writes what is still held back, and releases the locks.
 	Close(ctx context.Context) error
 }
 

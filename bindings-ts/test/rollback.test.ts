@@ -128,6 +128,12 @@ describe("old copies of a database", () => {
     expect(new Set(stage.slots).size).toBe(stage.slots.length);
     copyFileSync(path("accepted"), path("alice"));
     await expect(stage.open("alice")).rejects.toEqual(rolledBack);
+    // Accepted again, the oldest leaves all the others behind.
+    copyFileSync(path("old"), path("alice"));
+    await (await stage.open("alice", { acceptRollback: true })).close();
+    await (await stage.open("alice")).close();
+    copyFileSync(path("accepted"), path("alice"));
+    await expect(stage.open("alice")).rejects.toEqual(rolledBack);
   });
 
   test("F7 a rollback whose commit fails is not accepted: nothing leaves, the anchor stays, the user is asked again", async () => {

@@ -24,13 +24,15 @@ import (
 const writeInterval = time.Second
 
 // File keeps anchors in the folder where the user's programs keep state. Writes are collected: after a crash the anchor may lag a second
-// behind the database, so that a copy younger than that passes for the original. It is never ahead. It is safe for concurrent use.
+// behind the database, so that a copy younger than that passes for the original. It is never ahead, and never falls. Beside it an empty file is
+// locked while the database or a copy of it is open. It is safe for concurrent use.
 type File struct {
 	folder string
 	logger *slog.Logger
 
 	mu        sync.Mutex
 	unwritten map[string]uint64
+	locks     map[string]*lock
 	lastWrite time.Time
 	timer     *time.Timer
 }
@@ -48,7 +50,7 @@ func New(folder string, logger *slog.Logger) (*File, error) {
 	if !filepath.IsAbs(folder) {
 		return nil, fault.New(abi.ErrorCode_INVALID_ARGUMENT, "AnchorFolder: must be an absolute path")
 	}
-	return &File{folder: folder, logger: logger, unwritten: map[string]uint64{}}, nil
+	return &File{folder: folder, logger: logger, unwritten: map[string]uint64{}, locks: map[string]*lock{}}, nil
 }
 
 // stateHome follows the XDG Base Directory Specification: a relative path is to be ignored.
@@ -63,7 +65,7 @@ func stateHome() (string, error) {
 // Read gives the generation last written for the database; false: none is known, so that an old copy cannot be told. It fails with
 // DATABASE_CORRUPT if the id is none.
 func (f *File) Read(_ context.Context, databaseID string) (generation uint64, known bool, err error) {
-	file, err := f.file(databaseID)
+	file, err := f.file(databaseID, "generation")
 	if err != nil {
 		return 0, false, err
 	}
@@ -72,12 +74,9 @@ func (f *File) Read(_ context.Context, databaseID string) (generation uint64, kn
 	if generation, held := f.unwritten[databaseID]; held {
 		return generation, true, nil
 	}
-	text, err := os.ReadFile(file)
+	generation, err = written(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, false, nil
-	}
-	if err == nil {
-		generation, err = parse(string(text))
 	}
 	if err != nil {
 		f.logger.Warn("rollback anchor: cannot be read", "file", file, "error", err)
@@ -86,26 +85,61 @@ func (f *File) Read(_ context.Context, databaseID string) (generation uint64, kn
 	return generation, true, nil
 }
 
-// Write returns at once. A smaller generation than before replaces it: a rollback was accepted. It fails with DATABASE_CORRUPT if the id is
-// none.
+// Write returns at once. It fails with DATABASE_CORRUPT if the id is none.
 func (f *File) Write(_ context.Context, databaseID string, generation uint64) error {
 	// The id comes from a file.
-	if _, err := f.file(databaseID); err != nil {
+	if _, err := f.file(databaseID, "generation"); err != nil {
 		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.unwritten[databaseID] = generation
+	f.unwritten[databaseID] = max(generation, f.unwritten[databaseID])
 	if f.timer == nil {
 		f.timer = time.AfterFunc(max(0, time.Until(f.lastWrite.Add(writeInterval))), f.flush)
 	}
 	return nil
 }
 
-// Close writes what is still held back.
-func (f *File) Close(context.Context) error {
+// Flush writes now what is held back. A failure is logged, and the next write tries again.
+func (f *File) Flush(context.Context) error {
 	f.flush()
 	return nil
+}
+
+// Lock fails with DATABASE_LOCKED, or DATABASE_CORRUPT if the id is none. That there can be no lock is logged.
+func (f *File) Lock(_ context.Context, databaseID string) error {
+	file, err := f.file(databaseID, "lock")
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.locks[databaseID] != nil {
+		return locked(databaseID, nil)
+	}
+	taken, err := takeLock(file, databaseID)
+	switch {
+	case errors.Is(err, abi.ErrDatabaseLocked):
+		return err
+	case err != nil:
+		f.logger.Warn("rollback anchor: cannot be locked", "error", err)
+		return nil
+	}
+	f.locks[databaseID] = taken
+	return nil
+}
+
+// Close writes what is still held back, and releases the locks.
+func (f *File) Close(context.Context) error {
+	f.flush()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var failures []error
+	for databaseID, held := range f.locks {
+		failures = append(failures, held.release())
+		delete(f.locks, databaseID)
+	}
+	return errors.Join(failures...)
 }
 
 func (f *File) flush() {
@@ -117,9 +151,9 @@ func (f *File) flush() {
 	}
 	f.lastWrite = time.Now()
 	for databaseID, generation := range f.unwritten {
-		file, err := f.file(databaseID)
+		file, err := f.file(databaseID, "generation")
 		if err == nil {
-			err = replaceFile(file, strconv.FormatUint(generation, 10)+"\n")
+			err = raise(file, generation)
 		}
 		if err != nil {
 			// The next write tries again.
@@ -133,11 +167,28 @@ func (f *File) flush() {
 var databaseIDs = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // file: the id stands in the clear in a file others may have written, and must not name another folder.
-func (f *File) file(databaseID string) (string, error) {
+func (f *File) file(databaseID, kind string) (string, error) {
 	if !databaseIDs.MatchString(databaseID) {
 		return "", fault.New(abi.ErrorCode_DATABASE_CORRUPT, "database_id: must be 32 hexadecimal digits; restore a backup")
 	}
-	return filepath.Join(f.folder, databaseID+".generation"), nil
+	return filepath.Join(f.folder, databaseID+"."+kind), nil
+}
+
+// raise leaves a file alone that holds as much or more.
+func raise(file string, generation uint64) error {
+	// What cannot be read, Read has logged.
+	if before, err := written(file); err == nil && before >= generation {
+		return nil
+	}
+	return replaceFile(file, strconv.FormatUint(generation, 10)+"\n")
+}
+
+func written(file string) (uint64, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	return parse(string(text))
 }
 
 var texts = regexp.MustCompile(`^[0-9]{1,20}\n$`)

@@ -24,6 +24,8 @@ const (
 // Anchor is told how far the database has come.
 type Anchor interface {
 	Write(ctx context.Context, databaseID string, generation uint64) error
+	// Flush makes durable what was written.
+	Flush(ctx context.Context) error
 }
 
 // Parts of an engine. It takes over the host key and the config, whose secrets it wipes; the rest is the caller's to close after the engine.
@@ -113,11 +115,11 @@ func (e *Engine) TakeCredentials() []byte {
 }
 
 // Start connects, and feeds the first input; what was called before waits behind it. If it fails the engine is of no use, and to be closed.
-func (e *Engine) Start(ctx context.Context, rolledBack bool) error {
+func (e *Engine) Start(ctx context.Context, start *abi.Start) error {
 	e.listen()
 	first := newJob(ctx, func(ctx context.Context) error {
-		// A core that breaks here is not started again: that would forget rolledBack.
-		_, err := e.stepOnce(ctx, &abi.Input{Input: &abi.Input_Start{Start: &abi.Start{RolledBack: rolledBack}}})
+		// A core that breaks here is not started again: that would forget what start says.
+		_, err := e.stepOnce(ctx, &abi.Input{Input: &abi.Input_Start{Start: start}})
 		if broke(err) {
 			return defect(err)
 		}

@@ -18,7 +18,7 @@ func (e *Engine) step(ctx context.Context, input *abi.Input) (reply *abi.Reply, 
 	return reply, err
 }
 
-// stepOnce commits before anything leaves.
+// stepOnce commits before anything leaves. An input that the core answers with a failure has failed.
 func (e *Engine) stepOnce(ctx context.Context, input *abi.Input) (*abi.Reply, error) {
 	now, err := e.parts.Clock.Now(ctx)
 	if err != nil {
@@ -32,7 +32,7 @@ func (e *Engine) stepOnce(ctx context.Context, input *abi.Input) (*abi.Reply, er
 	result, err := e.core.module.Step(ctx, input)
 	clear(input.GetEntropy())
 	if err == nil {
-		err = e.commit(ctx, result)
+		err = e.commit(ctx, input, result)
 	}
 	if err != nil {
 		if broke(err) {
@@ -53,10 +53,14 @@ func (e *Engine) stepOnce(ctx context.Context, input *abi.Input) (*abi.Reply, er
 			e.parts.OnEvent(event)
 		}
 	}
-	return result.GetOutcome().GetReply(), nil
+	reply := result.GetOutcome().GetReply()
+	if failure := reply.GetFailure(); failure != nil {
+		return nil, abi.ErrorOf(failure)
+	}
+	return reply, nil
 }
 
-func (e *Engine) commit(ctx context.Context, result *abi.StepResult) error {
+func (e *Engine) commit(ctx context.Context, input *abi.Input, result *abi.StepResult) error {
 	changes := result.GetOutcome().GetChanges()
 	if len(changes) == 0 {
 		return nil
@@ -70,7 +74,12 @@ func (e *Engine) commit(ctx context.Context, result *abi.StepResult) error {
 	if e.parts.Anchor == nil {
 		return nil
 	}
-	if err := e.parts.Anchor.Write(context.WithoutCancel(ctx), e.parts.Header.GetDatabaseId(), result.GetGeneration()); err != nil {
+	err := e.parts.Anchor.Write(context.WithoutCancel(ctx), e.parts.Header.GetDatabaseId(), result.GetGeneration())
+	if err == nil && input.GetStart().GetRolledBack() {
+		// From now on every other copy is an old one, also if this process ends at once.
+		err = e.parts.Anchor.Flush(context.WithoutCancel(ctx))
+	}
+	if err != nil {
 		// What is durable stays so: without the anchor only the detection of old copies suffers.
 		e.parts.Logger.Warn("rollback anchor", "error", err)
 	}
