@@ -53,7 +53,7 @@ func (t *Transport) message(ctx context.Context, request *abi.Publish) (*wire.Wa
 	message := &wire.WakuMessage{Payload: request.GetPayload(), ContentTopic: request.GetTopic()}
 	slot := request.GetSlot()
 	if slot == nil {
-		message.Timestamp = proto.Int64(t.timestamp())
+		message.Timestamp = proto.Int64(t.timestamps.next(time.Now()))
 		return message, nil
 	}
 	if t.options.Prover == nil {
@@ -65,7 +65,7 @@ func (t *Transport) message(ctx context.Context, request *abi.Publish) (*wire.Wa
 	}
 	defer endTurn(t.proving)
 	// Not before: the proof is about the timestamp, which must be fresh when the message leaves.
-	message.Timestamp = proto.Int64(t.timestamp())
+	message.Timestamp = proto.Int64(t.timestamps.next(time.Now()))
 	proof, err := t.options.Prover.Prove(ctx, ProofRequest{
 		Topic: request.GetTopic(), Payload: request.GetPayload(), TimestampNs: message.GetTimestamp(), Epoch: slot.GetEpoch(), MessageID: slot.GetMessageId(),
 	})
@@ -133,12 +133,4 @@ func (t *Transport) push(ctx context.Context, pubsubTopic string, message *wire.
 			return err
 		}
 	}
-}
-
-// timestamp is in nanoseconds, and no two are alike: the network takes messages that differ in nothing for one.
-func (t *Transport) timestamp() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.lastTimestamp = max(time.Now().UnixMilli()*int64(time.Millisecond), t.lastTimestamp+1)
-	return t.lastTimestamp
 }

@@ -43,23 +43,23 @@ type Transport struct {
 	// pushing and proving hold those whose turn it is.
 	pushing, proving chan struct{}
 	// running ends with Stop.
-	running context.Context
-	stop    context.CancelCauseFunc
+	running    context.Context
+	stop       context.CancelCauseFunc
+	timestamps timestamps
 	// sessions are the goroutines that Stop waits for.
 	sessions sync.WaitGroup
 
-	mu            sync.Mutex
-	host          host.Host // nil before Start
-	candidates    []*candidate
-	nodes         []*node
-	topics        topics
-	online        bool
-	reported      bool // online, or its opposite, was reported
-	attempted     bool // an attempt to connect has ended, so that "offline" is news
-	retry         *time.Timer
-	seen          map[shards.Hash]bool
-	seenInOrder   []shards.Hash
-	lastTimestamp int64
+	mu          sync.Mutex
+	host        host.Host // nil before Start
+	candidates  []*candidate
+	nodes       []*node
+	topics      topics
+	online      bool
+	reported    bool // online, or its opposite, was reported
+	attempted   bool // an attempt to connect has ended, so that "offline" is news
+	retry       *time.Timer
+	seen        map[shards.Hash]bool
+	seenInOrder []shards.Hash
 }
 
 var _ abi.Transport = (*Transport)(nil)

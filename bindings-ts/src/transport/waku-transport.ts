@@ -5,6 +5,7 @@ import { enrTree } from "@waku/discovery";
 import { proto_message } from "@waku/proto";
 import { utils } from "@waku/sdk";
 import { backoff, Slots, sleep, withDeadline } from "./deadline.ts";
+import { Timestamps } from "./timestamps.ts";
 import type {
   HistoryRequest,
   PublishOptions,
@@ -108,6 +109,7 @@ export class WakuTransport implements Transport {
   readonly #proving = new Slots(1);
   readonly #stopping = new AbortController();
   readonly #seen = new Set<string>();
+  readonly #timestamps = new Timestamps();
   #listener: TransportListener | undefined;
   #starting: Promise<Node> | undefined;
   #node: Node | undefined;
@@ -118,7 +120,6 @@ export class WakuTransport implements Transport {
   #attempted = false;
   #firstReport: ReturnType<typeof setTimeout> | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
-  #lastTimestamp = 0n;
 
   constructor(options: WakuTransportOptions) {
     const alone = (options.peers ?? []).length === 0;
@@ -205,12 +206,12 @@ export class WakuTransport implements Transport {
     signal: AbortSignal,
     slot: RateSlot | undefined,
   ): Promise<WakuMessage> {
-    if (!slot) return { payload, contentTopic: topic, timestamp: this.#timestamp() };
+    if (!slot) return { payload, contentTopic: topic, timestamp: this.#timestamps.next() };
     const { prover } = this.#options;
     if (!prover) throw failed("prover: missing; a client with a rate limit needs one");
     const release = await this.#proving.take(signal);
     try {
-      const timestamp = this.#timestamp();
+      const timestamp = this.#timestamps.next();
       const proof = await prover.prove({ ...slot, topic, payload, timestampNs: timestamp }, { signal });
       return {
         payload,
@@ -427,13 +428,6 @@ export class WakuTransport implements Transport {
     this.#seen.add(hash);
     if (this.#seen.size > SEEN_MESSAGES) this.#seen.delete(this.#seen.values().next().value as string);
     return true;
-  }
-
-  /** Nanoseconds, and no two alike: the network takes messages that differ in nothing for one. */
-  #timestamp(): bigint {
-    const now = BigInt(Date.now()) * 1_000_000n;
-    this.#lastTimestamp = now > this.#lastTimestamp ? now : this.#lastTimestamp + 1n;
-    return this.#lastTimestamp;
   }
 
   #pubsubTopic(topic: string): string {

@@ -9,6 +9,7 @@ mod peer;
 mod reports;
 mod sessions;
 mod sharding;
+mod timestamps;
 mod wire;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};

@@ -1,12 +1,12 @@
 //! What a publication is on the network: a message with its timestamp, and the proof of its slot.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use tokio::sync::Semaphore;
 
 use super::failed;
+use super::timestamps::Timestamps;
 use super::wire::WakuMessage;
 use crate::abi::Publish;
 use crate::error::Result;
@@ -16,12 +16,12 @@ pub(super) struct Outgoing {
     prover: Option<Arc<dyn RateLimitProver>>,
     /// One proof at a time: it keeps all cores busy, and the timestamp in it must be fresh when it leaves.
     turn: Arc<Semaphore>,
-    last_timestamp: AtomicI64,
+    timestamps: Timestamps,
 }
 
 impl Outgoing {
     pub(super) fn new(prover: Option<Arc<dyn RateLimitProver>>) -> Self {
-        Self { prover, turn: Arc::new(Semaphore::new(1)), last_timestamp: AtomicI64::new(0) }
+        Self { prover, turn: Arc::new(Semaphore::new(1)), timestamps: Timestamps::default() }
     }
 
     /// Fails if the publication has a slot and there is no prover, or with what the prover says.
@@ -29,7 +29,7 @@ impl Outgoing {
         let Publish { topic, payload, slot, .. } = publication;
         let mut message = WakuMessage { payload, content_topic: topic, ..WakuMessage::default() };
         let Some(slot) = slot else {
-            message.timestamp = Some(self.timestamp());
+            message.timestamp = Some(self.timestamps.next(SystemTime::now()));
             return Ok(message);
         };
         let Some(prover) = self.prover.clone() else {
@@ -37,7 +37,7 @@ impl Outgoing {
         };
         let turn = Arc::clone(&self.turn).acquire_owned().await;
         let turn = turn.map_err(|error| failed("no proof can be made; report this").caused_by(error))?;
-        let timestamp_ns = self.timestamp();
+        let timestamp_ns = self.timestamps.next(SystemTime::now());
         message.timestamp = Some(timestamp_ns);
         let proving = tokio::task::spawn_blocking(move || {
             // Ends with the proof, also if nobody waits for that any more.
@@ -54,23 +54,13 @@ impl Outgoing {
         });
         proving.await.map_err(|error| failed("the prover ended unexpectedly; report this").caused_by(error))?
     }
-
-    /// Nanoseconds, and no two alike: the network takes messages that differ in nothing for one.
-    fn timestamp(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
-        let next = |last: i64| Some(now.max(last.saturating_add(1)));
-        match self.last_timestamp.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) {
-            Ok(last) | Err(last) => now.max(last.saturating_add(1)),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::atomic::{AtomicBool, AtomicUsize};
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
     use crate::abi::RateSlot;
