@@ -14,7 +14,7 @@ use super::{Client, Event, Inner, Options};
 use crate::abi::Entropy;
 use crate::abi::Storage;
 use crate::abi::Transport;
-use crate::abi::{Chat, Clock, Config, RateLimit, TransportEvent, VaultHeader, input, transport_event};
+use crate::abi::{Chat, Clock, Config, RateLimit, Start, TransportEvent, VaultHeader, input, transport_event};
 use crate::engine::{Core, CoreParts, Engine, EngineParts, Settings};
 use crate::error::{Error, ErrorCode, Result};
 use crate::keys::{StorageKey, derive_key, new_derivation};
@@ -137,13 +137,18 @@ impl Client {
 
     async fn start(&self, accept_rollback: bool, credentials: Credentials) -> Result<()> {
         let inner = &self.inner;
-        let seen = inner.anchor.as_ref().map(|anchor| anchor.read(&inner.database_id)).transpose()?.flatten();
         let generation = inner.opened_at;
-        let rolled_back = seen.is_some_and(|seen| seen > generation);
+        let seen_generation = match &inner.anchor {
+            Some(anchor) => {
+                anchor.lock(&inner.database_id)?;
+                anchor.read(&inner.database_id)?.unwrap_or_default()
+            }
+            None => 0,
+        };
+        let rolled_back = seen_generation > generation;
         if rolled_back && !accept_rollback {
-            let seen = seen.unwrap_or_default();
             let message = format!(
-                "database: an old copy (commit {generation}, this machine has seen {seen}); open the newest, or accept the rollback and repair the conversations"
+                "database: an old copy (commit {generation}, this machine has seen {seen_generation}); open the newest, or accept the rollback and repair the conversations"
             );
             return Err(Error::new(ErrorCode::StateRolledBack, message));
         }
@@ -178,7 +183,7 @@ impl Client {
                 }
             }
         });
-        inner.engine.start(rolled_back).await
+        inner.engine.start(Start { rolled_back, seen_generation }).await
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) use self::worker::Worker;
 use crate::abi::Clock;
 use crate::abi::Entropy;
 use crate::abi::Transport;
-use crate::abi::{ChatCaller, EnvelopeReceived, input, reply};
+use crate::abi::{ChatCaller, EnvelopeReceived, Start, input, reply};
 use crate::error::{Error, ErrorCode, Result};
 use crate::storage::RollbackAnchor;
 
@@ -58,7 +58,7 @@ enum Command {
     Serve(Job),
     /// Before all jobs; until then they wait.
     Start {
-        rolled_back: bool,
+        start: Start,
         reply: oneshot::Sender<Result<()>>,
     },
     /// Uses the core between two jobs, also before the start.
@@ -121,9 +121,9 @@ impl Engine {
     }
 
     /// The first input; what was fed before waits behind it. After a failure the engine is of no use, and to be closed.
-    pub(crate) async fn start(&self, rolled_back: bool) -> Result<()> {
+    pub(crate) async fn start(&self, start: Start) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        self.shared.send(Command::Start { rolled_back, reply })?;
+        self.shared.send(Command::Start { start, reply })?;
         let started = answer.await.map_err(|_| closed())?;
         if started.is_err() {
             self.shared.end();

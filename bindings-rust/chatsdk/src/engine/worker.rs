@@ -37,7 +37,7 @@ impl Worker {
             match command {
                 Command::Serve(job) if self.started => self.serve(job),
                 Command::Serve(job) => self.waiting.push_back(job),
-                Command::Start { rolled_back, reply } => self.start(rolled_back, reply),
+                Command::Start { start, reply } => self.start(start, reply),
                 Command::Use(work) => {
                     work(&mut self);
                     self.mend();
@@ -59,8 +59,8 @@ impl Worker {
         })
     }
 
-    fn start(&mut self, rolled_back: bool, reply: oneshot::Sender<Result<()>>) {
-        let started = self.guarded(|worker| worker.step(input::Input::Start(Start { rolled_back }))).map(drop);
+    fn start(&mut self, start: Start, reply: oneshot::Sender<Result<()>>) {
+        let started = self.guarded(|worker| worker.step(input::Input::Start(start))).map(drop);
         let ok = started.is_ok();
         // The client was dropped meanwhile, if this fails.
         let _ = reply.send(started);
@@ -84,7 +84,7 @@ impl Worker {
             Some(reply) => {
                 // Nobody waits for a call that was given up.
                 if !reply.is_closed() {
-                    drop(reply.send(self.guarded(|worker| worker.step(input)).and_then(of_reply)));
+                    drop(reply.send(self.guarded(|worker| worker.step(input))));
                 }
             }
             None => {
@@ -96,8 +96,9 @@ impl Worker {
         self.mend();
     }
 
-    /// One step, its commit, and then what it leads to.
+    /// One step, its commit, and then what it leads to. An input that the core answers with a failure has failed.
     fn step(&mut self, input: input::Input) -> Result<Answered> {
+        let accepts_rollback = matches!(&input, input::Input::Start(Start { rolled_back: true, .. }));
         let now_ms = futures::executor::block_on(self.parts.clock.now())?.unix_ms;
         let mut input = Input { now_ms, entropy: self.parts.entropy.draw()?.bytes, input: Some(input) };
         let generation = self.core.generation();
@@ -105,7 +106,7 @@ impl Worker {
         input.entropy.zeroize();
         let outcome = result?.outcome.unwrap_or_default();
         if self.core.generation() != generation {
-            self.write_anchor();
+            self.write_anchor(accepts_rollback);
         }
         for effect in outcome.effects.into_iter().filter_map(|effect| effect.effect) {
             self.effects.perform(effect);
@@ -113,7 +114,10 @@ impl Worker {
         for event in outcome.events {
             self.show(event);
         }
-        Ok(outcome.reply.and_then(|reply| reply.reply))
+        match outcome.reply.and_then(|reply| reply.reply) {
+            Some(reply::Reply::Failure(failure)) => Err(failure.into()),
+            reply => Ok(reply),
+        }
     }
 
     /// After a trap: a new instance, which starts as after a crash. What cannot be mended now is tried again with the next
@@ -134,7 +138,7 @@ impl Worker {
             return Ok(());
         }
         let online = ConnectionChanged { online: self.online };
-        let inputs = [input::Input::Start(Start { rolled_back: false }), input::Input::ConnectionChanged(online)];
+        let inputs = [input::Input::Start(Start::default()), input::Input::ConnectionChanged(online)];
         let started = inputs.into_iter().try_for_each(|input| self.step(input).map(drop));
         if started.is_err() {
             self.core.discard();
@@ -153,18 +157,14 @@ impl Worker {
     }
 
     /// What is durable stays so: without the anchor only the detection of old copies suffers.
-    fn write_anchor(&self) {
-        if let Some(anchor) = &self.parts.anchor
-            && let Err(error) = anchor.write(self.core.database_id(), self.core.generation())
-        {
+    fn write_anchor(&self, accepts_rollback: bool) {
+        let Some(anchor) = &self.parts.anchor else { return };
+        if let Err(error) = anchor.write(self.core.database_id(), self.core.generation()) {
             tracing::warn!("rollback anchor: {error}");
         }
-    }
-}
-
-fn of_reply(answer: Answered) -> Result<Answered> {
-    match answer {
-        Some(reply::Reply::Failure(failure)) => Err(failure.into()),
-        answer => Ok(answer),
+        if accepts_rollback {
+            // From now on every other copy is an old one, also if this process ends at once.
+            anchor.flush();
+        }
     }
 }

@@ -18,9 +18,15 @@ pub struct Stage {
     pub folder: TempDir,
 }
 
+impl Default for Stage {
+    fn default() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+}
+
 impl Stage {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self::default()
     }
 
     pub fn path(&self, name: &str) -> std::path::PathBuf {

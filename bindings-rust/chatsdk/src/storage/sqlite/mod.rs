@@ -3,6 +3,7 @@
 mod connection;
 mod errors;
 mod file;
+mod lock;
 mod messages;
 mod rows;
 mod schema;
@@ -15,6 +16,7 @@ use prost::Message as _;
 use self::connection::{Connection, Reader};
 use self::errors::{corrupt, corrupt_with};
 pub use self::file::SqliteOptions;
+pub(crate) use self::lock::{DatabaseLock, NoLock};
 use super::validation::{check_changes, check_limit};
 use crate::abi::{
     Change, Conversation, ListMessagesRequest, MessageRow, Record, SearchMessagesRequest, VaultHeader, change,
