@@ -153,7 +153,7 @@ export function buildScene(): Scene {
       "gus begins",
     ],
     accepted: forVictor.map(({ payload }) => payload),
-    acceptedSetUps: forVictor.filter(({ publishId }) => publishId.endsWith("/1")).map(({ payload }) => payload),
+    acceptedSetUps: forVictor.filter(({ publishId }) => publishId.split("/")[2] === "1").map(({ payload }) => payload),
     own: arrived.filter(({ from }) => from === "victor").map(({ payload }) => payload),
     foreign: arrived.filter(isForeign).map(({ payload }) => payload),
     links: { single, reusable, used },

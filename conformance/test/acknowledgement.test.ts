@@ -1,6 +1,7 @@
 import { DeliveryStatus, SessionState } from "@chatsdk/abi/api_pb";
 import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
+import { keyReuse } from "../src/ledger.ts";
 import { pair, Person } from "../src/people.ts";
 import { CALM, World } from "../src/world.ts";
 
@@ -125,7 +126,9 @@ describe("acknowledgements", () => {
     const id = alice.send(conversationId, "patience");
     world.run(10 * MINUTE);
     expect(alice.withStatus(DeliveryStatus.SENT)).not.toContain(id);
-    const attempts = world.published.filter(({ publishId }) => publishId.startsWith("m/") && publishId.endsWith("/2"));
+    const attempts = world.published.filter(
+      ({ publishId }) => publishId.startsWith("m/") && publishId.split("/")[2] === "2",
+    );
     expect(attempts.length).toBeGreaterThan(5);
     expect(attempts.length).toBeLessThan(30);
     expect(new Set(attempts.map(({ payload }) => Buffer.from(payload).toString("hex"))).size).toBe(1);
@@ -133,5 +136,77 @@ describe("acknowledgements", () => {
     world.run(2 * MINUTE);
     expect(alice.withStatus(DeliveryStatus.SENT)).toContain(id);
     expect(bob.texts.at(-1)).toBe("patience");
+  });
+
+  test.each([1, 7, 30, 600])(
+    "F4 R1 no node takes an acknowledgement for %i minutes: the next message is heard",
+    (minutes) => {
+      const world = new World(3);
+      const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+      world.run(2 * MINUTE);
+      const delivered = bob.send(conversationId, "hi");
+      world.refuse = ({ from }) => from === "alice";
+      world.run(minutes * MINUTE);
+      expect(syncsBy(alice)).toBeGreaterThan(minutes / 2);
+      world.refuse = () => false;
+      alice.send(conversationId, "after");
+      expect(world.run(MINUTE, () => bob.texts.includes("after"))).toBe(true);
+      world.run(2 * MINUTE);
+      expect(bob.withStatus(DeliveryStatus.DELIVERED)).toContain(delivered);
+      expect(keyReuse(world)).toEqual([]);
+    },
+  );
+
+  test("F4 what arrived while an acknowledgement was refused is acknowledged as soon as a node takes one", () => {
+    const world = new World(3);
+    const { bob, conversationId } = pair(world, {}, nodeCrypto);
+    world.run(2 * MINUTE);
+    world.refuse = ({ from }) => from === "alice";
+    const ids = ["early", "late"].map((text) => {
+      const id = bob.send(conversationId, text);
+      world.run(5 * MINUTE);
+      return id;
+    });
+    world.refuse = () => false;
+    world.run(3 * MINUTE);
+    expect(bob.withStatus(DeliveryStatus.DELIVERED)).toEqual(expect.arrayContaining(ids));
+  });
+
+  test("F4 a node that passes on what it says it refused does not keep acknowledgements from moving on", () => {
+    const world = new World(3);
+    const { bob, conversationId } = pair(world, {}, nodeCrypto);
+    world.run(2 * MINUTE);
+    world.refuse = ({ from, topic, payload }) => {
+      if (from === "alice") world.inject(topic, payload);
+      return from === "alice";
+    };
+    const ids = Array.from({ length: 30 }, (_, i) => {
+      const id = bob.send(conversationId, `${i}`);
+      world.run(i % 3 === 0 ? 10_000 : 4 * MINUTE);
+      return id;
+    });
+    world.run(10 * MINUTE);
+    expect(bob.withStatus(DeliveryStatus.DELIVERED)).toEqual(expect.arrayContaining(ids));
+  });
+
+  test("P1 one report is answered with 16 messages at most", () => {
+    const world = new World(1);
+    const { alice, conversationId } = pair(world, {}, nodeCrypto);
+    world.weather = { ...CALM, store: false };
+    world.censor = ({ from }) => from === "alice";
+    for (let i = 0; i < 60; i++) {
+      alice.send(conversationId, `${i}`);
+      world.run(1000);
+    }
+    world.run(95_000);
+    world.censor = () => false;
+    const mark = world.published.length;
+    alice.send(conversationId, "last");
+    world.run(10 * MINUTE);
+    const at = new Map<number, number>();
+    for (const { from, atMs } of world.published.slice(mark)) {
+      if (from === "alice") at.set(atMs, (at.get(atMs) ?? 0) + 1);
+    }
+    expect(Math.max(...at.values())).toBe(16);
   });
 });

@@ -28,6 +28,14 @@ describe("S1 credentials of the rate limit", () => {
     expect(start(disk, {})).toMatchObject({ kept: SECRET, limit: 20 });
   });
 
+  test("given once more with another number, the number is kept; without one, it stays", () => {
+    const disk = new Disk();
+    expect(start(disk, { credentials })).toMatchObject({ kept: SECRET, limit: 100 });
+    expect(start(disk, { credentials, messagesPerEpoch: 20 })).toMatchObject({ kept: SECRET, limit: 20 });
+    expect(start(disk, { credentials })).toMatchObject({ kept: SECRET, limit: 20 });
+    expect(start(disk, {})).toMatchObject({ kept: SECRET, limit: 20 });
+  });
+
   test("are sealed in the secrets store, and appear in no outcome or event in the clear", () => {
     const machine = new Machine("alice", nodeCrypto, { rateLimit: { credentials } });
     const outcome = machine.step(1, { case: "start", value: {} });

@@ -180,7 +180,7 @@ describe("what a theft does not give (forward secrecy)", () => {
     const { world, alice, bob, conversationId } = established();
     world.weather = { ...CALM, store: false };
     const mark = world.published.length;
-    world.censor = ({ from, publishId }) => from === "alice" && /^m\/.*\/(3|4)$/.test(publishId);
+    world.censor = ({ from, publishId }) => from === "alice" && ["3", "4"].includes(publishId.split("/")[2]!);
     alice.send(conversationId, "kept back 3");
     alice.send(conversationId, "kept back 4");
     alice.send(conversationId, "let through");
@@ -197,7 +197,7 @@ describe("what a theft does not give (forward secrecy)", () => {
   test("F3 no message that came late, once it has come", () => {
     const { world, alice, bob, conversationId } = established();
     const mark = world.published.length;
-    world.censor = ({ from, publishId }) => from === "alice" && publishId.endsWith("/3");
+    world.censor = ({ from, publishId }) => from === "alice" && publishId.split("/")[2] === "3";
     alice.send(conversationId, "kept back");
     alice.send(conversationId, "let through");
     world.run(1000);

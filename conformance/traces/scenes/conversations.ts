@@ -93,7 +93,7 @@ export function large(stage: Stage): void {
   say(bob, id, { domain: 7, tag: 1, version: 1, payload: body(66_000, 2) });
   world.run(HOUR);
   world.weather = CALM;
-  world.censor = ({ publishId }) => publishId === `m/${id}/5`;
+  world.censor = ({ publishId }) => publishId.startsWith(`m/${id}/5/`);
   say(alice, id, { domain: 7, tag: 1, version: 1, payload: body(66_000, 3) });
   world.run(20 * DAY);
 }

@@ -83,6 +83,17 @@ export class Allowance {
     return (Number(this.#epoch > closedEpoch ? this.#epoch : closedEpoch) + 1) * this.#limit.epochMs;
   }
 
+  /**
+   * An acknowledgement or a repair has to wait. Returns when its turn comes, Unix time in milliseconds: first come, first served, so that those
+   * of busy conversations do not keep others from theirs.
+   */
+  postpone(): number {
+    const use = this.#use();
+    if (!use) return this.renewsMs;
+    this.#changed = true;
+    return this.renewsMs + use.postponed++;
+  }
+
   /** A conversation's messages have to wait. Returns when its turn comes, Unix time in milliseconds: first come, first served. */
   enqueue(): number {
     this.#changed = true;

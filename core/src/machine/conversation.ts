@@ -8,6 +8,7 @@ import {
   type Session,
   StateRecordSchema,
 } from "@chatsdk/abi/records_pb";
+import { bytesToHex } from "../bytes.ts";
 import { ChatError } from "../errors.ts";
 import { type AwaitedBefore, awaitedBefore, hintChanges } from "../ratchet/awaited-hints.ts";
 import { expireSkipped, SKIPPED_KEY_LIFETIME_MS } from "../ratchet/skipped-keys.ts";
@@ -75,6 +76,11 @@ export class Conversation {
   /** The peer's device has not answered our set-up yet. */
   get isUnanswered(): boolean {
     return (this.record.sessionState as SessionState) === SessionState.AWAITING_REPLY;
+  }
+
+  /** Publish ids of a session that was replaced must not be taken for those of the present one. */
+  get sessionName(): string {
+    return bytesToHex(this.record.sessionId.subarray(0, 4));
   }
 
   get stream(): Reliability {

@@ -1,7 +1,14 @@
 import { create } from "@bufbuild/protobuf";
 import { DoneSchema, SafetyNumberSchema, SentMessageSchema } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
-import { type Config, type Input, type Outcome, type Reply, ReplySchema } from "@chatsdk/abi/host_pb";
+import {
+  type Config,
+  type Input,
+  type Outcome,
+  type PublishResult,
+  type Reply,
+  ReplySchema,
+} from "@chatsdk/abi/host_pb";
 import { ConversationRecordSchema, GenerationRecordSchema, type MembershipRecord } from "@chatsdk/abi/records_pb";
 import { ReadReceiptSchema } from "@chatsdk/abi/content_pb";
 import { EMPTY } from "../bytes.ts";
@@ -35,8 +42,11 @@ import { Keys, lastPart } from "./records.ts";
 import { acceptRepair, markLost, noteRepairPublished, requestRepair } from "./repair.ts";
 import { acceptInvite } from "./setting-up.ts";
 import { Step, type Steps, type Surroundings } from "./step.ts";
-import { scheduleAcknowledgement } from "./synchronizing.ts";
-import { recallTimers, rescheduleMaintenance, askHistorySoon, wake } from "./waking.ts";
+import { noteSyncRefused } from "./synchronizing.ts";
+import { askHistorySoon, recallTimers, recallTimersAtStart, rescheduleMaintenance, wake } from "./waking.ts";
+
+/** A clock put back by less has put off nothing for long. */
+const CLOCK_PUT_BACK_MS = 60 * 1000;
 
 /** What a core finds in its database. */
 export interface Opened {
@@ -59,10 +69,13 @@ export class Core {
   readonly #surroundings: Surroundings;
   readonly #history = new History();
   readonly #events = new EventWindow();
-  readonly #publishing = new Set<string>();
+  /** By publish id; of sync messages the envelope, which is stored nowhere else. */
+  readonly #publishing = new Map<string, Uint8Array>();
   /** What the last outcome added to `#publishing`. */
   #justReleased: string[] = [];
   readonly #config: Config;
+  #clockMs = 0;
+  #formerClockMs = 0;
   #generation: bigint | undefined;
   /** Before the last step. */
   #previousGeneration: bigint | undefined;
@@ -78,10 +91,12 @@ export class Core {
   *open(): Steps<Opened> {
     const { crypto, settings } = this.#surroundings;
     const probe = new Step(this.#surroundings, 0, new Entropy(crypto, new Uint8Array(32)));
-    this.#generation = (yield* probe.get(GenerationRecordSchema, Keys.generation))?.generation ?? 0n;
+    const generation = (yield* probe.get(GenerationRecordSchema, Keys.generation))?.generation ?? 0n;
     this.#membership = yield* loadMembership(probe, this.#config);
     if (settings.rateLimit && this.#membership) settings.rateLimit.messages = this.#membership.messagesPerEpoch;
-    return { generation: this.#generation, rateLimitCredentials: this.#membership?.credentials ?? EMPTY };
+    // Last: a read that failed is to be made again before the first step.
+    this.#generation = generation;
+    return { generation, rateLimitCredentials: this.#membership?.credentials ?? EMPTY };
   }
 
   /** As of the last outcome. */
@@ -95,17 +110,20 @@ export class Core {
     this.#previousGeneration = this.#generation;
     this.#justReleased = [];
     this.#events.begin();
-    if (input.input.case === "publishResult") this.#publishing.delete(input.input.value.publishId);
+    const published = this.#published(input);
     const newStep = (): Step => new Step(this.#surroundings, Number(input.nowMs), new Entropy(crypto, input.entropy));
     const step = newStep();
     try {
       const last = input.input.case === "start" ? lastCommit(this.generation, input.input.value) : this.generation;
       yield* loadAllowance(step);
-      const reply = yield* this.#serve(step, input);
+      if (step.nowMs < this.#clockMs - CLOCK_PUT_BACK_MS) yield* adjustToClock(step, this.#history);
+      const reply = yield* this.#serve(step, input, published);
       yield* this.#history.release(step);
       yield* settleAllowance(step);
       yield* this.#events.release(step);
       yield* step.nextWake();
+      this.#formerClockMs = this.#clockMs;
+      this.#clockMs = step.nowMs;
       return this.#release(step.outcome(reply, () => this.#raise(last)));
     } catch (error) {
       this.#events.undo();
@@ -116,11 +134,22 @@ export class Core {
     }
   }
 
+  /** The publication is not under way any more. Returns the envelope that was kept of it. */
+  #published({ input }: Input): Uint8Array {
+    if (input.case !== "publishResult") return EMPTY;
+    const { publishId } = input.value;
+    const envelope = this.#publishing.get(publishId);
+    this.#publishing.delete(publishId);
+    return envelope ?? EMPTY;
+  }
+
   #release(outcome: Outcome): Outcome {
     for (const { effect } of outcome.effects) {
-      if (effect.case !== "publish" || this.#publishing.has(effect.value.publishId)) continue;
-      this.#publishing.add(effect.value.publishId);
-      this.#justReleased.push(effect.value.publishId);
+      if (effect.case !== "publish") continue;
+      const { publishId, payload } = effect.value;
+      if (this.#publishing.has(publishId)) continue;
+      this.#publishing.set(publishId, publishId.startsWith("s/") ? payload : EMPTY);
+      this.#justReleased.push(publishId);
     }
     return outcome;
   }
@@ -135,14 +164,15 @@ export class Core {
     this.#generation = this.#previousGeneration;
     this.#history.forget();
     this.#events.undo();
+    this.#clockMs = this.#formerClockMs;
     for (const publishId of this.#justReleased.splice(0)) this.#publishing.delete(publishId);
   }
 
-  *#serve(step: Step, { input }: Input): Steps<Reply | undefined> {
+  *#serve(step: Step, { input }: Input, published: Uint8Array): Steps<Reply | undefined> {
     const history = this.#history;
     switch (input.case) {
       case "start":
-        yield* keepMembership(step, this.#membership);
+        yield* keepMembership(step, this.#config, this.#membership);
         yield* start(step, history, input.value.rolledBack);
         return undefined;
       case "envelopeReceived":
@@ -155,7 +185,7 @@ export class Core {
         if (input.value.failed) yield* askHistorySoon(step);
         return undefined;
       case "publishResult":
-        yield* publishResult(step, input.value.publishId, input.value.ok);
+        yield* publishResult(step, input.value, published);
         return undefined;
       case "wake":
         yield* wake(step, history);
@@ -171,6 +201,12 @@ export class Core {
   }
 }
 
+/** It was put back: frees what it had put off, and turns in epochs that are far ahead. */
+function* adjustToClock(step: Step, history: History): Steps<void> {
+  yield* recallTimers(step, history);
+  yield* publishAllUnsent(step, false);
+}
+
 function* start(step: Step, history: History, rolledBack: boolean): Steps<void> {
   // The application may have left some.
   step.eventsChanged = true;
@@ -183,7 +219,7 @@ function* start(step: Step, history: History, rolledBack: boolean): Steps<void> 
   }
   step.allowance.emptyQueue();
   yield* online(step, history, true);
-  yield* recallTimers(step, history);
+  yield* recallTimersAtStart(step, history);
   yield* rescheduleMaintenance(step, step.settings.historyIntervalMs);
 }
 
@@ -194,17 +230,19 @@ function* online(step: Step, history: History, starting = false): Steps<void> {
   yield* publishAllUnsent(step, starting);
 }
 
-/** Publish ids: m/<conversation>/<sequence>, s/<conversation> for sync messages, r/<conversation> for repairs. */
-function* publishResult(step: Step, publishId: string, ok: boolean): Steps<void> {
-  const [kind, id, sequence] = publishId.split("/");
+/** Publish ids: m/<conversation>/<sequence>/<session>, s/<conversation>/<session> for sync messages, r/<conversation> for repairs. */
+function* publishResult(step: Step, { publishId, ok }: PublishResult, published: Uint8Array): Steps<void> {
+  const [kind, id, ...rest] = publishId.split("/");
   const record = yield* step.get(ConversationRecordSchema, Keys.conversation(id ?? ""));
   if (!record || id === undefined) return;
   const conversation = Conversation.fromRecord(id, record);
-  if (kind === "m") yield* notePublished(step, conversation, Number(sequence), ok);
-  else if (kind === "s" && !ok) {
-    scheduleAcknowledgement(step, conversation, false);
+  if (kind === "r") return noteRepairPublished(step, conversation, ok);
+  if (rest.at(-1) !== conversation.sessionName) return;
+  if (kind === "m") yield* notePublished(step, conversation, Number(rest[0]), ok);
+  else if (!ok) {
+    noteSyncRefused(step, conversation, published);
     conversation.save(step);
-  } else if (kind === "r") noteRepairPublished(step, conversation, ok);
+  }
 }
 
 type Call = Exclude<

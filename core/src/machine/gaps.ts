@@ -45,7 +45,7 @@ export function* pursueGap(step: Step, conversation: Conversation, askHistory: A
   if (yield* reportMissing(step, conversation, missing)) stream.gapRound = 0;
   yield* showHeld(step, conversation, stream.highestKnown);
   if (!step.allowance.allows(Priority.REPAIR)) {
-    stream.gapMs = BigInt(step.allowance.renewsMs);
+    stream.gapMs = BigInt(step.allowance.postpone());
     return;
   }
   stream.gapRound++;

@@ -13,16 +13,21 @@ export function* loadMembership(step: Step, { rateLimit }: Config): Steps<Member
     credentials: rateLimit.credentials,
     messagesPerEpoch: limit.messages,
   });
-  if (rateLimit.credentials.length > 0) return given;
   const kept = yield* step.get(MembershipRecordSchema, Keys.membership);
-  if (!kept) return given;
+  const others = rateLimit.credentials.length > 0 && !equalBytes(kept?.credentials ?? EMPTY, rateLimit.credentials);
+  if (!kept || others) return given;
   return { ...kept, messagesPerEpoch: rateLimit.messagesPerEpoch || kept.messagesPerEpoch };
 }
 
-/** In the first step: new credentials are durable before anything is published under them. */
-export function* keepMembership(step: Step, membership: MembershipRecord | undefined): Steps<void> {
-  if (!membership || membership.credentials.length === 0) return;
+/** In the first step, if credentials were given: they are durable before anything is published under them. */
+export function* keepMembership(
+  step: Step,
+  { rateLimit }: Config,
+  membership: MembershipRecord | undefined,
+): Steps<void> {
+  if (!membership || !rateLimit || rateLimit.credentials.length === 0) return;
   const kept = yield* step.get(MembershipRecordSchema, Keys.membership);
-  if (equalBytes(kept?.credentials ?? EMPTY, membership.credentials)) return;
+  const same = kept && equalBytes(kept.credentials, membership.credentials);
+  if (same && kept.messagesPerEpoch === membership.messagesPerEpoch) return;
   step.put(MembershipRecordSchema, Keys.membership, membership);
 }

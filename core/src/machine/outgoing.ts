@@ -164,8 +164,13 @@ function enterQueue(step: Step, { stream }: Conversation): void {
   stream.retryMs = BigInt(step.allowance.enqueue());
 }
 
-function publishId({ id }: Conversation, sequence: number | ""): string {
-  return `m/${id}/${sequence}`;
+function publishId({ id, sessionName }: Conversation, sequence: number): string {
+  return `m/${id}/${sequence}/${sessionName}`;
+}
+
+/** Publications of the conversation's messages that are under way. */
+function underWay(step: Step, { id }: Conversation): number {
+  return step.publishingUnder(`m/${id}/`);
 }
 
 /** Sequences of ours that may still wait. Their records are read one by one: all envelopes at once may be more than memory holds. */
@@ -209,7 +214,7 @@ export function* notePublished(step: Step, conversation: Conversation, sequence:
   }
   if (record && !record.sent) yield* noteTaken(step, conversation, key, record);
   const troubled = stream.backlog || stream.retryRound > 0;
-  if (!troubled || stream.waiting || step.publishingUnder(publishId(conversation, "")) > OFFERED_AT_ONCE / 2) return;
+  if (!troubled || stream.waiting || underWay(step, conversation) > OFFERED_AT_ONCE / 2) return;
   // The nodes take messages again.
   stream.retryRound = 0;
   yield* publishUnsent(step, conversation);
@@ -249,7 +254,7 @@ export function* publishUnsent(step: Step, conversation: Conversation): Steps<bo
   stream.backlog = false;
   leaveQueue(step, conversation);
   const { share } = step.allowance;
-  const room = OFFERED_AT_ONCE - step.publishingUnder(publishId(conversation, ""));
+  const room = OFFERED_AT_ONCE - underWay(step, conversation);
   const most = Math.max(0, Math.min(share, room));
   let unsent = yield* unsentOf(step, conversation, most + 1, stream.offeredUntil);
   if (unsent.length === 0 && stream.offeredUntil > 0) {
@@ -282,11 +287,17 @@ export function* publishAllUnsent(step: Step, starting: boolean): Steps<void> {
   for (const { key } of yield* step.scan(StateRecordSchema, Keys.outstandings)) {
     const conversation = yield* Conversation.load(step, lastPart(key));
     const { stream } = conversation;
+    const { backlog, waiting } = stream;
     if (starting) stream.waiting = false;
     stream.offeredUntil = 0;
-    const { backlog } = stream;
-    if ((yield* publishUnsent(step, conversation)) || backlog) conversation.save(step);
+    if ((yield* publishUnsent(step, conversation)) || backlog || waiting) conversation.save(step);
   }
+}
+
+/** What waited was given up. */
+function* leaveQueueIfEmpty(step: Step, conversation: Conversation): Steps<void> {
+  if (!conversation.stream.waiting) return;
+  if ((yield* unsentOf(step, conversation, 1)).length === 0) leaveQueue(step, conversation);
 }
 
 function leaveQueue(step: Step, { stream }: Conversation): void {
@@ -327,11 +338,14 @@ export function* notePeerReport(step: Step, conversation: Conversation, sds: Sds
 
   // An old report (the acknowledged number has moved on since) asks for what has arrived meanwhile.
   const current = sds.acknowledged === stream.peerAcknowledged;
+  const newest = stream.nextSequence - 1;
+  const absent = { from: sds.acknowledged + 1, until: newest, received: new Set(received) };
+  let room = RESEND_BATCH;
   if (current && (received.length > 0 || sds.repairRequest.length > 0)) {
-    const until = received.length > 0 && sds.repairRequest.length === 0 ? received.at(-1)! : stream.nextSequence - 1;
-    yield* resendAbsent(step, conversation, sds.acknowledged + 1, until, new Set(received));
+    const until = received.length > 0 && sds.repairRequest.length === 0 ? received.at(-1)! : newest;
+    room -= yield* resendAbsent(step, conversation, { ...absent, until }, room);
   }
-  if (stream.peerAcknowledged >= stream.nextSequence - 1) {
+  if (stream.peerAcknowledged >= newest) {
     stream.resendMs = 0n;
     stream.resendRound = 0;
     stream.expiryMs = 0n;
@@ -340,18 +354,11 @@ export function* notePeerReport(step: Step, conversation: Conversation, sds: Sds
     stream.backlog = false;
     leaveQueue(step, conversation);
   } else if (progress) {
-    // What it lacks of older ones follows: a resend to a silent peer tries the oldest only.
     const { resendAfterMs } = step.settings;
-    yield* resendAbsent(
-      step,
-      conversation,
-      sds.acknowledged + 1,
-      stream.nextSequence - 1,
-      new Set(received),
-      resendAfterMs,
-    );
+    // What it lacks of older ones follows: a resend to a silent peer tries the oldest first.
+    yield* resendAbsent(step, conversation, absent, room, resendAfterMs);
     stream.resendRound = 0;
-    stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
+    stream.resendMs = BigInt(step.nowMs + resendAfterMs);
   }
 }
 
@@ -373,18 +380,18 @@ function inFlightMs(record: OutgoingRecord): number {
   return Math.min(IN_FLIGHT_MS * 2 ** record.repairs, MAX_IN_FLIGHT_MS);
 }
 
+/** Returns how many: at most `most`. */
 function* resendAbsent(
   step: Step,
   conversation: Conversation,
-  from: number,
-  until: number,
-  received: ReadonlySet<number>,
+  { from, until, received }: { from: number; until: number; received: ReadonlySet<number> },
+  most: number,
   leastAgeMs = 0,
-): Steps<void> {
+): Steps<number> {
   let count = 0;
-  for (let sequence = from; sequence <= until && count < RESEND_BATCH; sequence++) {
+  for (let sequence = from; sequence <= until && count < most; sequence++) {
     if (received.has(sequence)) continue;
-    if (!step.allowance.allows(Priority.REPAIR)) return;
+    if (!step.allowance.allows(Priority.REPAIR)) break;
     const record = yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence));
     if (!record || record.lastSentMs === 0n) continue;
     if (Number(record.lastSentMs) + Math.max(inFlightMs(record), leastAgeMs) > step.nowMs) continue;
@@ -400,16 +407,7 @@ function* resendAbsent(
     }
     publishRecord(step, conversation, sequence, record, Priority.REPAIR);
   }
-}
-
-/** Messages that wait for an acknowledgement, those that left longest ago first. */
-function* leastRecentlySent(step: Step, conversation: Conversation): Steps<{ sequence: number; lastSentMs: bigint }[]> {
-  const found: { sequence: number; lastSentMs: bigint }[] = [];
-  for (const sequence of outstanding(conversation)) {
-    const record = yield* outgoing(step, conversation, sequence);
-    if (record) found.push({ sequence, lastSentMs: record.lastSentMs });
-  }
-  return found.sort((a, b) => Number(a.lastSentMs - b.lastSentMs) || a.sequence - b.sequence);
+  return count;
 }
 
 /**
@@ -424,23 +422,30 @@ export function* resendUnacknowledged(
 ): Steps<void> {
   const { stream } = conversation;
   const unanswered = conversation.isRepairUnanswered(step);
-  const waiting = yield* leastRecentlySent(step, conversation);
+  let waits = false;
+  const left: { sequence: number; lastSentMs: bigint }[] = [];
+  for (const sequence of outstanding(conversation)) {
+    const record = yield* outgoing(step, conversation, sequence);
+    waits ||= record !== undefined;
+    if (record && record.lastSentMs !== 0n) left.push({ sequence, lastSentMs: record.lastSentMs });
+  }
   // What was given up is still to be told: until then a silent peer is asked for a sign of life.
   const untold = stream.abandoned.length > 0 && stream.resendRound < MAX_UNTOLD_ROUNDS;
-  if (waiting.length === 0 && !unanswered && !untold) {
+  if (!waits && !unanswered && !untold) {
     stream.resendMs = 0n;
     stream.resendRound = 0;
     return;
   }
+  if (!step.allowance.allows(Priority.REPAIR)) {
+    stream.resendMs = BigInt(step.allowance.postpone());
+    return;
+  }
   stream.resendRound++;
-  const left = waiting.filter(({ lastSentMs }) => lastSentMs !== 0n).map(({ sequence }) => sequence);
-  const bySequence = left.toSorted((a, b) => a - b);
-  const [oldest] = bySequence;
-  const others = stream.resendRound % 2 === 0 ? bySequence : left;
+  const [oldest, ...others] = left;
+  if (stream.resendRound % 2 === 1) others.sort((a, b) => Number(a.lastSentMs - b.lastSentMs));
   const size = Math.min(4 ** (stream.resendRound - 1), RESEND_BATCH);
-  const turn =
-    oldest === undefined ? [] : [oldest, ...others.filter((sequence) => sequence !== oldest).slice(0, size - 1)];
-  for (const sequence of turn.sort((a, b) => a - b)) {
+  const turn = oldest ? [oldest, ...others.slice(0, size - 1)] : [];
+  for (const { sequence } of turn.sort((a, b) => a.sequence - b.sequence)) {
     const record = yield* outgoing(step, conversation, sequence);
     if (record && !publishRecord(step, conversation, sequence, record, Priority.REPAIR)) break;
   }
@@ -464,6 +469,7 @@ export function* expireOutgoing(step: Step, conversation: Conversation): Steps<v
     } else if (earliest === 0n || record.expiresMs < earliest) earliest = record.expiresMs;
   }
   stream.expiryMs = earliest;
+  yield* leaveQueueIfEmpty(step, conversation);
 }
 
 /** The message that carries the set-up still waits. */
@@ -482,7 +488,7 @@ export function* cancelMessage(step: Step, conversation: Conversation, messageId
       );
     }
     yield* abandon(step, conversation, record, FailureReason.CANCELLED);
-    if ((yield* unsentOf(step, conversation, 1)).length === 0) leaveQueue(step, conversation);
+    yield* leaveQueueIfEmpty(step, conversation);
     return;
   }
   throw new ChatError(ErrorCode.MESSAGE_NOT_FOUND, "message_id: no message of ours with this id waits for delivery");

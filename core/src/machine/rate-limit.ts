@@ -29,7 +29,8 @@ export function* closeAllowances(step: Step): Steps<void> {
     step.put(RateRecordSchema, key, record);
   }
   const state = yield* step.state();
-  state.slotsClosedMs = BigInt(step.nowMs);
+  const now = BigInt(step.nowMs);
+  if (now > state.slotsClosedMs) state.slotsClosedMs = now;
   step.put(StateRecordSchema, Keys.state, state);
 }
 

@@ -126,7 +126,7 @@ const REPAIR_RETRY_MS = 15 * 1000;
 export function publishRepair(step: Step, conversation: Conversation): void {
   const { record } = conversation;
   const released = step.publish(`r/${conversation.id}`, record.peerAddress, record.repairEnvelope, Priority.REPAIR);
-  scheduleRepair(step, conversation, released ? REPAIR_RETRY_MS : step.allowance.renewsMs - step.nowMs);
+  scheduleRepair(step, conversation, released ? REPAIR_RETRY_MS : step.allowance.postpone() - step.nowMs);
 }
 
 /** A node took the request, or none did: then it goes out again soon, as it does if nobody ever says. */

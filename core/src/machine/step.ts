@@ -50,7 +50,7 @@ export interface Surroundings {
   settings: Settings;
   vault: Vault;
   /** Publish ids whose result the host still owes. */
-  publishing: ReadonlySet<string>;
+  publishing: ReadonlyMap<string, unknown>;
 }
 
 /**
@@ -244,7 +244,7 @@ export class Step {
   /** Publications under way whose ids start with this. */
   publishingUnder(prefix: string): number {
     let count = 0;
-    for (const id of this.#surroundings.publishing) if (id.startsWith(prefix)) count++;
+    for (const id of this.#surroundings.publishing.keys()) if (id.startsWith(prefix)) count++;
     return count;
   }
 

@@ -1,5 +1,6 @@
 import { Priority } from "@chatsdk/abi/host_pb";
 import { SessionState } from "@chatsdk/abi/api_pb";
+import { EMPTY } from "../bytes.ts";
 import { encodeEnvelope } from "../envelope/envelope.ts";
 import { pad } from "../envelope/padding.ts";
 import { ratchetEncrypt } from "../ratchet/double-ratchet.ts";
@@ -9,7 +10,8 @@ import type { Step } from "./step.ts";
 
 /**
  * A sync message: no content, but all that SDS says about both streams. Not kept: the next one says more. Beyond the rate limit an
- * acknowledgement in the next epoch takes its place.
+ * acknowledgement in the next epoch takes its place. One that no node took goes again in the place of a new one, which follows: new numbers
+ * for what nobody hears would lead beyond those that the peer awaits.
  */
 export function sendSync(
   step: Step,
@@ -19,20 +21,31 @@ export function sendSync(
 ): void {
   const { stream } = conversation;
   if (!step.allowance.allows(priority)) {
-    stream.ackDueMs = BigInt(step.allowance.renewsMs);
+    stream.ackDueMs = BigInt(step.allowance.postpone());
     return;
   }
-  const plaintext = pad(encodeSds(conversation.ids(step), stream, step.nowMs, options));
-  const sealed = ratchetEncrypt(step.crypto, conversation.session, plaintext, step.entropy);
-  step.publish(
-    `s/${conversation.id}`,
-    conversation.record.peerAddress,
-    encodeEnvelope(sealed.hint, sealed.payload),
-    priority,
-  );
+  const { session } = conversation;
+  // The peer has heard of our chain since: nodes took what they said they had not.
+  const refused = session.ratchetBeforeSending ? EMPTY : stream.refusedSync;
+  const envelope = refused.length > 0 ? refused : sealSync(step, conversation, options);
+  step.publish(`s/${conversation.id}/${conversation.sessionName}`, conversation.record.peerAddress, envelope, priority);
+  stream.refusedSync = EMPTY;
   stream.ackDueMs = 0n;
   stream.ackPostponed = false;
   stream.lastAckMs = BigInt(step.nowMs);
+  if (refused.length > 0) scheduleAcknowledgement(step, conversation, false);
+}
+
+function sealSync(step: Step, conversation: Conversation, options: Omit<SdsOptions, "message">): Uint8Array {
+  const plaintext = pad(encodeSds(conversation.ids(step), conversation.stream, step.nowMs, options));
+  const sealed = ratchetEncrypt(step.crypto, conversation.session, plaintext, step.entropy);
+  return encodeEnvelope(sealed.hint, sealed.payload);
+}
+
+/** No node took it. `envelope` is empty if it was released before the process started. */
+export function noteSyncRefused(step: Step, conversation: Conversation, envelope: Uint8Array): void {
+  if (envelope.length > 0) conversation.stream.refusedSync = envelope;
+  scheduleAcknowledgement(step, conversation, false);
 }
 
 /** What a peer asks for may come so many times as often: an honest one asks seldom, another shall not command our traffic. */

@@ -103,13 +103,20 @@ function* postponeAcknowledgement(step: Step, conversationId: string): Steps<voi
   conversation.save(step);
 }
 
-/** After a start: what a clock far ahead has put off for years is due now. */
-export function* recallTimers(step: Step, history: History): Steps<void> {
+/** After a start: what a clock far ahead has put off for years is due now, and history comes before what was due. */
+export function* recallTimersAtStart(step: Step, history: History): Steps<void> {
   for (const { key } of yield* step.scan(StateRecordSchema, Keys.timers)) {
     const [, due, name] = key.split("/") as [string, string, string];
-    if (name === MAINTENANCE) continue;
-    if (Number(due) <= step.nowMs) yield* postponeAcknowledgement(step, name);
-    if (Number(due) <= step.nowMs + LONGEST_TIMER_MS) continue;
+    if (name !== MAINTENANCE && Number(due) <= step.nowMs) yield* postponeAcknowledgement(step, name);
+  }
+  yield* recallTimers(step, history, LONGEST_TIMER_MS);
+}
+
+/** The clock was put back: what it had put off is due now. */
+export function* recallTimers(step: Step, history: History, leastMs = 0): Steps<void> {
+  for (const { key } of yield* step.scan(StateRecordSchema, Keys.timers)) {
+    const [, due, name] = key.split("/") as [string, string, string];
+    if (name === MAINTENANCE || Number(due) <= step.nowMs + leastMs) continue;
     const record = yield* step.get(ConversationRecordSchema, Keys.conversation(name));
     const stream = record?.reliability;
     if (!record || !stream) {

@@ -1,0 +1,156 @@
+import { DeliveryStatus } from "@chatsdk/abi/api_pb";
+import { describe, expect, test } from "vitest";
+import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
+import { Insider } from "../src/adversary.ts";
+import { pair, Person } from "../src/people.ts";
+import { CALM, World } from "../src/world.ts";
+
+/** S1: a busy or hostile conversation does not keep others from their slots, and nothing waits longer than the epoch makes it. */
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const limited = (epochSeconds: number, messagesPerEpoch: number) => ({ rateLimit: { epochSeconds, messagesPerEpoch } });
+
+/** Publications by conversation. */
+function published(world: World, from: string, kind: "m" | "s", mark: number): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const publication of world.published.slice(mark)) {
+    const [what, id] = publication.publishId.split("/") as [string, string];
+    if (publication.from === from && what === kind) counts.set(id, (counts.get(id) ?? 0) + 1);
+  }
+  return counts;
+}
+
+describe("acknowledgements and repairs beyond their part of an epoch", () => {
+  test("S1 F4 acknowledgements: each of 30 busy conversations gets its turn, and no message expires", () => {
+    const world = new World(3);
+    const alice = new Person(world, "alice", limited(600, 100), nodeCrypto);
+    const link = alice.invite(true);
+    const peers = Array.from({ length: 30 }, (_, i) => {
+      const peer = new Person(world, `peer ${i}`, { messageTtlMs: BigInt(2 * HOUR) }, nodeCrypto);
+      return { peer, id: peer.accept(link) };
+    });
+    world.run(HOUR);
+    const mark = world.published.length;
+    for (let minute = 0; minute < 180; minute += 2) {
+      for (const { peer, id } of peers) peer.send(id, `${minute}`);
+      world.run(2 * MINUTE);
+    }
+    const counts = published(world, "alice", "s", mark);
+    expect(counts.size).toBe(30);
+    expect(Math.min(...counts.values())).toBeGreaterThan(Math.max(...counts.values()) / 4);
+    for (const { peer } of peers) expect(peer.withStatus(DeliveryStatus.FAILED)).toEqual([]);
+  }, 60_000);
+
+  test("S1 F4 resends: one without a slot goes in the next epoch, and does not count", () => {
+    const world = new World(4);
+    const alice = new Person(world, "alice", limited(600, 20), nodeCrypto);
+    const peers = Array.from({ length: 12 }, (_, i) => new Person(world, `peer ${i}`, {}, nodeCrypto));
+    const ids = peers.map((peer) => alice.accept(peer.invite()));
+    world.run(3 * HOUR);
+    world.weather = { ...CALM, store: false };
+    for (const { machine } of peers) world.switchOff(machine);
+    const mark = world.published.length;
+    for (const id of ids) alice.send(id, "x");
+    world.run(DAY);
+    const counts = published(world, "alice", "m", mark);
+    // 90 s, doubled up to 6 hours: eight in a day where nothing is in short supply.
+    for (const id of ids) expect(counts.get(id)).toBeGreaterThan(7);
+  });
+
+  test("S1 F4 20 hostile peers of a reusable link do not keep a message from a peer that comes back", () => {
+    const world = new World(4);
+    const alice = new Person(world, "alice", limited(600, 100), nodeCrypto);
+    const bob = new Person(world, "bob", {}, nodeCrypto);
+    const conversation = alice.accept(bob.invite());
+    world.run(10 * MINUTE);
+    const link = alice.invite(true);
+    const hostile = Array.from({ length: 20 }, (_, i) => {
+      const mallory = new Person(world, `mallory ${i}`, {}, nodeCrypto);
+      const id = mallory.accept(link);
+      world.run(MINUTE);
+      world.switchOff(mallory.machine);
+      const { topic } = world.published.find(({ from }) => from === mallory.machine.name)!;
+      return { insider: new Insider(mallory.machine, id), next: 3, topic };
+    });
+    world.run(30 * MINUTE);
+    world.weather = { ...CALM, store: false };
+    world.switchOff(bob.machine);
+    alice.send(conversation, "for bob");
+    for (let epoch = 0; epoch < 30 && !bob.texts.includes("for bob"); epoch++) {
+      for (const peer of hostile) {
+        world.inject(peer.topic, peer.insider.seal({ nextSequence: peer.next++, acknowledged: 0 }));
+        world.inject(peer.topic, peer.insider.seal({ acknowledged: 0, acknowledgementRequested: true }));
+      }
+      if (epoch === 6) world.switchOn(bob.machine);
+      world.run(10 * MINUTE);
+    }
+    expect(bob.texts).toContain("for bob");
+  });
+});
+
+describe("the queue", () => {
+  test("S1 that was made while the clock was three days ahead goes on once it is put right", () => {
+    const world = new World(3);
+    const { alice, bob, conversationId } = pair(world, limited(60, 5), nodeCrypto);
+    world.run(5 * MINUTE);
+    world.nowMs += 3 * DAY;
+    for (let i = 0; i < 12; i++) alice.send(conversationId, `${i}`);
+    world.run(100);
+    world.nowMs -= 3 * DAY;
+    alice.send(conversationId, "after");
+    world.run(10 * MINUTE);
+    expect(bob.texts.slice(1)).toEqual([...Array.from({ length: 12 }, (_, i) => `${i}`), "after"]);
+  });
+
+  test("S1 ends when all that waited has expired, and the application is told", () => {
+    const world = new World(9);
+    const config = { ...limited(86_400, 3), messageTtlMs: BigInt(HOUR) };
+    const { alice, conversationId } = pair(world, config, nodeCrypto);
+    for (let i = 0; i < 6; i++) alice.send(conversationId, `${i}`);
+    expect(alice.eventsOf("quotaChanged").map(({ exhausted }) => exhausted)).toEqual([true]);
+    world.run(2 * HOUR);
+    expect(alice.call({ case: "getQuota", value: {} }, "quota").waiting).toBe(0);
+    expect(alice.eventsOf("quotaChanged").map(({ exhausted }) => exhausted)).toEqual([true, false]);
+  });
+});
+
+test("F4 F3 a late result of a session that was replaced says nothing of the new one's messages", () => {
+  const world = new World(4);
+  const { alice, bob, conversationId } = pair(world, limited(600, 4), nodeCrypto);
+  bob.send(conversationId, "b");
+  world.run(11 * MINUTE);
+  const backup = alice.machine.disk.copy();
+  bob.send(conversationId, "x");
+  world.run(5000);
+  world.switchOff(alice.machine);
+  alice.machine.disk = backup;
+  world.switchOn(alice.machine, true);
+  world.run(11 * MINUTE);
+  alice.call({ case: "repairConversation", value: { conversationId } }, "done");
+  world.run(11 * MINUTE);
+
+  // A publication of the old session hangs while Bob agrees, until the same sequence of the new one waits for a slot.
+  const perform = world.perform.bind(world);
+  let held = "";
+  world.perform = (machine, effects) => {
+    const hung = effects.find(({ effect }) => effect.case === "publish" && effect.value.publishId.startsWith("m/"));
+    if (machine !== bob.machine || hung?.effect.case !== "publish") return perform(machine, effects);
+    held = hung.effect.value.publishId;
+    perform(
+      machine,
+      effects.filter((effect) => effect !== hung),
+    );
+  };
+  bob.send(conversationId, "of the old session");
+  world.perform = perform;
+  bob.call({ case: "acceptRepair", value: { conversationId } }, "done");
+  const texts = Array.from({ length: Number(held.split("/")[2]) + 6 }, (_, i) => `new ${i + 1}`);
+  const ids = texts.map((text) => bob.send(conversationId, text));
+  const sent = new Set(bob.withStatus(DeliveryStatus.SENT));
+  world.feed(bob.machine, { case: "publishResult", value: { publishId: held, ok: true } });
+  expect(ids.filter((id) => bob.withStatus(DeliveryStatus.SENT).includes(id) && !sent.has(id))).toEqual([]);
+  world.run(5 * HOUR);
+  expect(alice.texts.filter((text) => text.startsWith("new"))).toEqual(texts);
+});
