@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import type { JsonObject, Language } from "../agent/agent-process.ts";
@@ -145,7 +145,41 @@ describe.concurrent.each(languages.flatMap((writer) => PROTECTIONS.map((protecti
       await reader.start();
       expect(await textsOf(reader, "messages", { conversationId: id, limit: 1 })).toEqual(["after the copy"]);
       await reader.end("stop");
+      // Accepted by one, the old copy is the newest for all.
+      first.restoreFile("old");
+      await first.start({ acceptRollback: true });
+      await first.end("stop");
+      first.saveFile("accepted");
+      first.restoreFile("new");
+      for (const language of languages) {
+        const refused = actor("alice", language, folder, key);
+        await expect(refused.start(), language).rejects.toEqual(failsWith("STATE_ROLLED_BACK"));
+        await refused.leave();
+      }
+      first.restoreFile("accepted");
+      for (const language of languages) {
+        const going = actor("alice", language, folder, key);
+        await going.start();
+        await going.end("stop");
+      }
       await bob.end("stop");
+    });
+
+    test("F7 of two copies one is open at a time, in whichever language", async () => {
+      const folder = stage.newFolder();
+      const first = actor("alice", writer, folder, key);
+      await first.start();
+      await first.end("stop");
+      for (const language of languages) {
+        const copy = actor("copy", language, folder, key);
+        copyFileSync(first.path, copy.path);
+        await first.start();
+        await expect(copy.start(), language).rejects.toEqual(failsWith("DATABASE_LOCKED", true));
+        await first.call("createAccount");
+        await first.end("stop");
+        await expect(copy.start(), language).rejects.toEqual(failsWith("STATE_ROLLED_BACK"));
+        await copy.leave();
+      }
     });
   },
 );
