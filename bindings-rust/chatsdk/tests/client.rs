@@ -344,6 +344,17 @@ async fn f1_a_client_that_is_closed_says_so_and_its_events_end() {
     panic!("dropping the client did not free the file");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn f1_a_client_whose_close_is_not_waited_for_closes_all_the_same() {
+    let (stage, network) = (Stage::new(), Network::default());
+    let alice = person(&stage, &network, "alice", raw()).await;
+    let closing = alice.chat.close();
+    assert!(futures::FutureExt::now_or_never(closing).is_none(), "dropped at its first wait");
+    // Waits for the first, while the client still exists.
+    alice.chat.close().await.unwrap();
+    person(&stage, &network, "alice", raw()).await.close().await;
+}
+
 #[test]
 fn f1_clients_can_be_shared_between_threads() {
     fn shared<T: Clone + Send + Sync + 'static>() {}

@@ -335,16 +335,10 @@ impl Client {
     }
 
     /// Finishes what is under way (messages on their way to a node for at most three seconds), disconnects and closes the
-    /// storage. A second call does nothing.
+    /// storage. It goes on if the returned future is dropped. A second call waits for the first and does nothing.
     pub async fn close(&self) -> Result<()> {
-        let mut closed = self.inner.closed.lock().await;
-        if std::mem::replace(&mut *closed, true) {
-            return Ok(());
-        }
-        self.inner.feed.close();
-        self.inner.acknowledger.close();
-        self.inner.engine.close().await;
-        self.inner.release().await
+        let inner = Arc::clone(&self.inner);
+        self.inner.runtime.spawn(async move { inner.close().await }).await.map_err(ended_unexpectedly)?
     }
 }
 
@@ -364,6 +358,17 @@ impl Drop for Inner {
 }
 
 impl Inner {
+    async fn close(&self) -> Result<()> {
+        let mut closed = self.closed.lock().await;
+        if std::mem::replace(&mut *closed, true) {
+            return Ok(());
+        }
+        self.feed.close();
+        self.acknowledger.close();
+        self.engine.close().await;
+        self.release().await
+    }
+
     /// Closes what the engine used.
     fn release(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         let transport = Arc::clone(&self.transport);
@@ -380,12 +385,14 @@ impl Inner {
                 }
                 storage.close()
             });
-            let closed = closing.await.map_err(|error| {
-                Error::new(ErrorCode::Internal, "closing ended unexpectedly; report this").caused_by(error)
-            })?;
+            let closed = closing.await.map_err(ended_unexpectedly)?;
             stopped.and(closed)
         }
     }
+}
+
+fn ended_unexpectedly(error: tokio::task::JoinError) -> Error {
+    Error::new(ErrorCode::Internal, "closing ended unexpectedly; report this").caused_by(error)
 }
 
 fn open_rows(worker: &mut Worker, rows: MessageRows) -> Result<Vec<Message>> {
