@@ -153,7 +153,7 @@ export enum ErrorCode {
   DATABASE_CORRUPT = 18,
 
   /**
-   * Another process has the database open. Remedy: close it there first.
+   * Another client or process has the database, or a copy of it, open. Remedy: close it there first.
    *
    * @generated from enum value: DATABASE_LOCKED = 19;
    */

@@ -974,7 +974,7 @@ export const OpenInviteSchema: GenMessage<OpenInvite> = /*@__PURE__*/
  */
 export type GenerationRecord = Message<"chatsdk.records.v1.GenerationRecord"> & {
   /**
-   * Commits so far; a smaller number than the rollback anchor's shows an old copy.
+   * Number of the last commit; a smaller one than the rollback anchor's shows an old copy.
    *
    * @generated from field: uint64 generation = 1;
    */

@@ -163,7 +163,7 @@ func (e codeError) what() string {
 	case ErrorCode_DATABASE_CORRUPT:
 		return "the file is damaged, truncated, or no database of this SDK. Nothing was changed"
 	case ErrorCode_DATABASE_LOCKED:
-		return "another process has the database open"
+		return "another client or process has the database, or a copy of it, open"
 	case ErrorCode_STORAGE_FULL:
 		return "no space is left on the device; the operation had no effect"
 	case ErrorCode_STORAGE_FAILED:
@@ -236,7 +236,8 @@ var (
 	// ErrDatabaseCorrupt: the file is damaged, truncated, or no database of this SDK. Nothing was
 	// changed. Remedy: restore a backup.
 	ErrDatabaseCorrupt error = codeError(ErrorCode_DATABASE_CORRUPT)
-	// ErrDatabaseLocked: another process has the database open. Remedy: close it there first.
+	// ErrDatabaseLocked: another client or process has the database, or a copy of it, open. Remedy:
+	// close it there first.
 	ErrDatabaseLocked error = codeError(ErrorCode_DATABASE_LOCKED)
 	// ErrStorageFull: no space is left on the device; the operation had no effect. Remedy: free space,
 	// then try again.

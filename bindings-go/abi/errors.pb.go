@@ -65,7 +65,7 @@ const (
 	ErrorCode_WRONG_KEY ErrorCode = 17
 	// The file is damaged, truncated, or no database of this SDK. Nothing was changed. Remedy: restore a backup.
 	ErrorCode_DATABASE_CORRUPT ErrorCode = 18
-	// Another process has the database open. Remedy: close it there first.
+	// Another client or process has the database, or a copy of it, open. Remedy: close it there first.
 	ErrorCode_DATABASE_LOCKED ErrorCode = 19
 	// No space is left on the device; the operation had no effect. Remedy: free space, then try again.
 	ErrorCode_STORAGE_FULL ErrorCode = 20

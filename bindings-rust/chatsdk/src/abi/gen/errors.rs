@@ -84,7 +84,7 @@ impl ErrorCode {
             Self::NoRepairPending => "The conversation is not waiting for a repair.",
             Self::WrongKey => "The passphrase or key does not open this database. Nothing was changed.",
             Self::DatabaseCorrupt => "The file is damaged, truncated, or no database of this SDK. Nothing was changed.",
-            Self::DatabaseLocked => "Another process has the database open.",
+            Self::DatabaseLocked => "Another client or process has the database, or a copy of it, open.",
             Self::StorageFull => "No space is left on the device; the operation had no effect.",
             Self::StorageFailed => "The storage failed in another way; the operation had no effect.",
             Self::StateRolledBack => "The database is older than the one this machine last saw.",

@@ -41,7 +41,7 @@ pub enum ErrorCode {
     WrongKey = 17,
     /// The file is damaged, truncated, or no database of this SDK. Nothing was changed. Remedy: restore a backup.
     DatabaseCorrupt = 18,
-    /// Another process has the database open. Remedy: close it there first.
+    /// Another client or process has the database, or a copy of it, open. Remedy: close it there first.
     DatabaseLocked = 19,
     /// No space is left on the device; the operation had no effect. Remedy: free space, then try again.
     StorageFull = 20,
