@@ -289,6 +289,58 @@ describe("a slot is never released twice", () => {
     );
   });
 
+  test("S1 through copies of the database that are put back in any order, and accepted", () => {
+    const start = Date.UTC(2026, 0, 1);
+    const other = new Machine("bob", nodeCrypto, { clusterId: 42 });
+    const { accountId: otherId } = other.call(start, { case: "createAccount", value: {} }, "account");
+    const invite = { accountId: otherId, validForMs: BigInt(365 * 24 * HOUR) };
+    const newLink = (): string => other.call(start, { case: "createInvite", value: invite }, "invite").link;
+    const links = Array.from({ length: 40 }, newLink);
+    const move = fc.constantFrom("copy", "publish", "next epoch", "the first", "the last");
+    fc.assert(
+      fc.property(fc.array(move, { minLength: 10, maxLength: links.length }), (moves) => {
+        const machine = new Machine("alice", nodeCrypto, { clusterId: 42, ...limited(60, 4) });
+        let nowMs = start;
+        const released = new Set<string>();
+        const release = (effects: readonly Effect[]): void => {
+          for (const { effect } of effects) {
+            if (effect.case !== "publish") continue;
+            const name = `${effect.value.slot!.epoch}/${effect.value.slot!.messageId}`;
+            if (released.has(name)) throw new Error(`slot ${name} was released twice`);
+            released.add(name);
+          }
+        };
+        /** As a host does: if it is refused, the user accepts. */
+        const open = (): void => {
+          const { seenGeneration } = machine;
+          machine.restart();
+          const isOld = machine.answer(machine.core.open()).generation < seenGeneration;
+          const outcome = machine.step(nowMs, { case: "start", value: { seenGeneration } });
+          expect(outcome.reply !== undefined).toBe(isOld);
+          release(outcome.effects);
+          if (!isOld) return;
+          release(machine.step(nowMs, { case: "start", value: { rolledBack: true, seenGeneration } }).effects);
+        };
+        open();
+        const { accountId } = machine.call(nowMs, { case: "createAccount", value: {} }, "account");
+        const first = machine.disk.copy();
+        let last = first;
+        for (const [i, what] of moves.entries()) {
+          if (what === "copy") last = machine.disk.copy();
+          else if (what === "next epoch") nowMs += MINUTE;
+          else if (what === "publish") {
+            const value = { accountId, link: links[i]!, content: text("hello") };
+            release(machine.step(nowMs, { case: "acceptInvite", value }).effects);
+          } else {
+            machine.disk = (what === "the first" ? first : last).copy();
+            open();
+          }
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
   const slotsOf = (world: World, name: string): string[] =>
     world.published.flatMap(({ from, slot }) => (from === name && slot ? [`${slot.epoch}/${slot.messageId}`] : []));
 
