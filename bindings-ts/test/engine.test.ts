@@ -253,31 +253,93 @@ describe("F3 Engine: failures", () => {
     await engine.close();
   });
 
-  test("what the host knows and cannot learn again is fed again after a storage failure", async () => {
+  const failures = {
+    "a full disk": (error: () => never) => ({ guard: error }),
+    "a database that another process has locked": () => ({
+      guard: () => {
+        throw new ChatError(ErrorCode.DATABASE_LOCKED, "locked");
+      },
+    }),
+    "an error of the storage that has no code": () => ({
+      guard: () => {
+        throw new Error("SQLITE_IOERR");
+      },
+    }),
+    "a defect of the core": () => ({
+      script: () => {
+        throw new TypeError("a defect");
+      },
+    }),
+    "a failure that the core replies": () => ({
+      script: () => ({ reply: failure(ErrorCode.DATABASE_CORRUPT, "record k: does not verify") }),
+    }),
+  };
+
+  test.for(Object.entries(failures))(
+    "what the host knows and nobody tells again is fed again after %s",
+    async ([, make]) => {
+      const { engine, core, storage, clock } = await started();
+      const inputs = [
+        { case: "publishResult", value: { publishId: "p", ok: true } },
+        { case: "publishResult", value: { publishId: "q", ok: false } },
+        { case: "connectionChanged", value: { online: true } },
+        { case: "acknowledgeEvents", value: { eventNumber: 7n } },
+        { case: "wake", value: {} },
+      ] as const;
+      const kinds = inputs.map((input) => input.case).toSorted();
+      const recover = () => {
+        core.script = core.resultScript = () => ({ changes: [change()] });
+        storage.guard = () => {};
+      };
+      const fail = () => {
+        recover();
+        const { guard, script } = { guard: undefined, script: undefined, ...make(full) };
+        if (guard) storage.guard = guard;
+        if (script) core.script = core.resultScript = script;
+      };
+      fail();
+      for (const input of inputs) engine.feed(input);
+      engine.feed({ case: "envelopeReceived", value: { topic: "t", payload: Uint8Array.of(1) } });
+      await settled();
+      core.inputs.length = 0;
+      // Seldom, while it lasts.
+      await clock.pass(9_000);
+      expect(core.kinds.toSorted()).toEqual(kinds);
+      recover();
+      core.inputs.length = 0;
+      await clock.pass(60_000);
+      // An envelope comes back with the history.
+      expect(core.kinds.toSorted()).toEqual(kinds);
+      expect(core.inputs.map(({ input }) => input.value)).toMatchObject(inputs.map((input) => input.value));
+      expect(storage.commits).toBe(5);
+
+      // A last time when it closes, and not again.
+      fail();
+      for (const input of inputs) engine.feed(input);
+      await settled();
+      core.inputs.length = 0;
+      await engine.close();
+      expect(core.kinds.toSorted()).toEqual(["acknowledgeEvents", "publishResult", "publishResult"]);
+      expect(clock.waiting).toEqual([]);
+    },
+  );
+
+  test("what was not taken in is not fed again once something newer was", async () => {
     const { engine, core, storage, clock } = await started();
-    core.script = core.resultScript = () => ({ changes: [change()] });
+    core.script = () => ({ changes: [change()] });
     storage.guard = full;
-    const inputs = [
-      { case: "publishResult", value: { publishId: "p", ok: true } },
-      { case: "connectionChanged", value: { online: true } },
-      { case: "acknowledgeEvents", value: { eventNumber: 7n } },
-      { case: "wake", value: {} },
-    ] as const;
-    for (const input of inputs) engine.feed(input);
-    engine.feed({ case: "envelopeReceived", value: { topic: "t", payload: Uint8Array.of(1) } });
+    engine.feed({ case: "connectionChanged", value: { online: true } });
+    engine.feed({ case: "acknowledgeEvents", value: { eventNumber: 7n } });
+    await settled();
+    engine.feed({ case: "acknowledgeEvents", value: { eventNumber: 8n } });
     await settled();
     storage.guard = () => {};
+    engine.feed({ case: "connectionChanged", value: { online: false } });
+    await settled();
     core.inputs.length = 0;
-    await clock.pass(10_000);
-    // An envelope comes back with the history.
-    expect(core.kinds.toSorted()).toEqual(["acknowledgeEvents", "connectionChanged", "publishResult", "wake"]);
-    expect(storage.commits).toBe(4);
-    storage.guard = full;
-    for (const input of inputs) engine.feed(input);
-    await settled();
-    storage.guard = () => {};
+    await clock.pass(60_000);
+    expect(core.inputs.map(({ input }) => input.value)).toMatchObject([{ eventNumber: 8n }]);
     await engine.close();
-    expect(clock.waiting).toEqual([]);
   });
 
   test("no promise is left to reject unheard, whatever the transport throws", async () => {

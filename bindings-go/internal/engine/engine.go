@@ -75,6 +75,8 @@ type Engine struct {
 	current context.Context
 	// shown is the number of the last event shown: a core that was started again replays those not acknowledged.
 	shown uint64
+	// untaken is, of what nobody tells again, the newest input of each subject that was not taken in.
+	untaken map[string]*abi.Input
 }
 
 type state int
@@ -88,7 +90,7 @@ const (
 
 // New opens the core over the database. It fails with WRONG_KEY, UNSUPPORTED_VERSION, INVALID_ARGUMENT, DATABASE_CORRUPT.
 func New(ctx context.Context, parts Parts) (*Engine, error) {
-	e := &Engine{parts: parts, current: ctx}
+	e := &Engine{parts: parts, current: ctx, untaken: map[string]*abi.Input{}}
 	e.idle.L = &e.mu
 	e.running, e.end = context.WithCancel(context.Background())
 	e.wake = func() {}
@@ -205,6 +207,8 @@ func (e *Engine) MemoryBytes() uint64 { return e.core.memoryBytes.Load() }
 
 // Close finishes the calls taken and, within the grace, what is being published; then it ends what is under way on the network.
 func (e *Engine) Close() {
+	// Once more: there is no later. It is refused if somebody closes already.
+	_ = e.enqueue(newJob(e.running, e.takeAllAgain), closing)
 	e.mu.Lock()
 	started := e.state != waiting
 	e.state = max(e.state, closing)

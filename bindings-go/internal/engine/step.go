@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"chatsdk/abi"
@@ -88,14 +89,7 @@ func (e *Engine) commit(ctx context.Context, input *abi.Input, result *abi.StepR
 
 // take feeds an input of the host in and tells how it went, for those who wait for it.
 func (e *Engine) take(input *abi.Input) <-chan error {
-	job := newJob(e.running, nil)
-	job.work = func(ctx context.Context) error {
-		_, err := e.step(context.WithoutCancel(ctx), input)
-		if err != nil {
-			e.notTaken(input, err)
-		}
-		return err
-	}
+	job := newJob(e.running, func(ctx context.Context) error { return e.takeNow(ctx, input) })
 	if err := e.enqueue(job, refusing(input)); err != nil {
 		job.done <- err
 	}
@@ -111,31 +105,66 @@ func refusing(input *abi.Input) state {
 	return closing
 }
 
-func (e *Engine) notTaken(input *abi.Input, err error) {
+// takeNow is for whose job runs.
+func (e *Engine) takeNow(ctx context.Context, input *abi.Input) error {
+	_, err := e.step(context.WithoutCancel(ctx), input)
+	subject := subjectOf(input)
+	// Older than this one.
+	delete(e.untaken, subject)
+	if err == nil {
+		return nil
+	}
 	e.parts.Logger.Warn("an input was not taken in", "input", nameOf(input), "error", err)
 	switch {
 	case input.GetWake() != nil:
 		e.wakeIn(retryAfter)
-	case learntOnce(input) && ofStorage(err):
-		e.background.Go(func() {
-			if e.sleep(e.running, retryAfter) == nil {
-				e.Feed(input)
-			}
-		})
+	case subject != "":
+		e.untaken[subject] = input
+		e.takeLater(input)
 	}
+	return err
 }
 
-// learntOnce: the rest comes again by itself: envelopes with the history, history when it is asked for again.
-func learntOnce(input *abi.Input) bool {
-	switch input.GetInput().(type) {
-	case *abi.Input_PublishResult, *abi.Input_ConnectionChanged, *abi.Input_AcknowledgeEvents:
-		return true
-	}
-	return false
+func (e *Engine) takeLater(input *abi.Input) {
+	e.background.Go(func() {
+		if e.sleep(e.running, retryAfter) == nil {
+			// Closed meanwhile, if it is refused.
+			_ = e.enqueue(newJob(e.running, func(ctx context.Context) error { return e.takeAgain(ctx, input) }), refusing(input))
+		}
+	})
 }
 
-func ofStorage(err error) bool {
-	return errors.Is(err, abi.ErrStorageFull) || errors.Is(err, abi.ErrStorageFailed)
+// takeAgain is for whose job runs. Something newer may have been taken meanwhile.
+func (e *Engine) takeAgain(ctx context.Context, input *abi.Input) error {
+	if e.untaken[subjectOf(input)] != input {
+		return nil
+	}
+	return e.takeNow(ctx, input)
+}
+
+// takeAllAgain is for whose job runs, before the engine ends.
+func (e *Engine) takeAllAgain(ctx context.Context) error {
+	var failures []error
+	for _, input := range maps.Clone(e.untaken) {
+		if refusing(input) == ended {
+			failures = append(failures, e.takeNow(ctx, input))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// subjectOf names what an input is about if nobody tells it again. The rest comes by itself: envelopes with the history, history when it is asked
+// for again.
+func subjectOf(input *abi.Input) string {
+	switch value := input.GetInput().(type) {
+	case *abi.Input_PublishResult:
+		return "published " + value.PublishResult.GetPublishId()
+	case *abi.Input_ConnectionChanged:
+		return "connection"
+	case *abi.Input_AcknowledgeEvents:
+		return "acknowledged"
+	}
+	return ""
 }
 
 func nameOf(input *abi.Input) string {
@@ -147,11 +176,14 @@ func nameOf(input *abi.Input) string {
 	return string(field.Name())
 }
 
-// sleep waits on the host's clock.
+// sleep waits on the host's clock, or on ours if that fails.
 func (e *Engine) sleep(ctx context.Context, pause time.Duration) error {
-	now, err := e.parts.Clock.Now(ctx)
+	clock := e.parts.Clock
+	now, err := clock.Now(ctx)
 	if err != nil {
-		return err
+		// What waits would wait for ever.
+		clock = SystemClock{}
+		now, _ = clock.Now(ctx)
 	}
-	return e.parts.Clock.SleepUntil(ctx, &abi.Instant{UnixMs: now.GetUnixMs() + uint64(pause.Milliseconds())})
+	return clock.SleepUntil(ctx, &abi.Instant{UnixMs: now.GetUnixMs() + uint64(pause.Milliseconds())})
 }

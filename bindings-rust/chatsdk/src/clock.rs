@@ -38,7 +38,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Waits for so long by a clock. One that fails ends the wait.
+/// Waits for so long by a clock, or by the system's if that fails: who waits to try again must not do it at once.
 pub(crate) async fn sleep(clock: &dyn Clock, ms: u64) {
     let slept = match clock.now().await {
         Ok(now) => clock.sleep_until(Instant { unix_ms: now.unix_ms.saturating_add(ms) }).await,
@@ -46,5 +46,6 @@ pub(crate) async fn sleep(clock: &dyn Clock, ms: u64) {
     };
     if let Err(error) = slept {
         tracing::warn!("clock: {error}");
+        tokio::time::sleep(Duration::from_millis(ms)).await;
     }
 }

@@ -60,7 +60,10 @@ export class Engine {
   readonly #closing = new AbortController();
   readonly #publishing = new Set<Promise<void>>();
   readonly #underway = new Set<Promise<void>>();
-  readonly #retries = new Set<() => void>();
+  /** What only the host knows and the core has not taken in: the newest input of each kind. */
+  readonly #untaken = new Map<string, InputValue>();
+  /** Those of them that failed: takes back that they are fed again. */
+  readonly #retries = new Map<string, () => void>();
   #running: Promise<void> | undefined;
   #state: "new" | "open" | "closing" = "new";
   #cancelWake: () => void = () => {};
@@ -91,23 +94,37 @@ export class Engine {
     return answer;
   }
 
-  /** An input of the host. Its failure is logged: there is nobody to tell. */
+  /** An input of the host. Its failure is logged: there is nobody to tell. What nobody tells again is fed again until it is taken in. */
   feed(input: InputValue): void {
-    this.#take(input).catch((error: unknown) => {
-      if (this.#state === "closing") return;
-      this.#parts.logger.warn(`${input.case}: not taken in: ${messageOf(error)}`);
-      if (input.case === "wake") this.#setWake(this.#parts.clock.now() + RETRY_MS);
-      else if (isLearntOnce(input) && isOfStorage(error)) this.#feedAgain(input);
-    });
+    const key = keyOfUnique(input);
+    if (key !== undefined) {
+      this.#forgetRetry(key);
+      this.#untaken.set(key, input);
+    }
+    // A newer one may have taken its place meanwhile.
+    const isNewest = (): boolean => key !== undefined && this.#untaken.get(key) === input;
+    this.#take(input).then(
+      () => {
+        if (isNewest()) this.#untaken.delete(key!);
+      },
+      (error: unknown) => {
+        if (this.#state === "closing") return;
+        this.#parts.logger.warn(`${input.case}: not taken in: ${messageOf(error)}`);
+        const { clock } = this.#parts;
+        const retryMs = clock.now() + RETRY_MS;
+        if (input.case === "wake") this.#setWake(retryMs);
+        else if (isNewest())
+          this.#retries.set(
+            key!,
+            clock.at(retryMs, () => this.feed(input)),
+          );
+      },
+    );
   }
 
-  #feedAgain(input: InputValue): void {
-    const { clock } = this.#parts;
-    const cancel = clock.at(clock.now() + RETRY_MS, () => {
-      this.#retries.delete(cancel);
-      this.feed(input);
-    });
-    this.#retries.add(cancel);
+  #forgetRetry(key: string): void {
+    this.#retries.get(key)?.();
+    this.#retries.delete(key);
   }
 
   /** Runs a part of the core that only reads. */
@@ -120,6 +137,8 @@ export class Engine {
   /** Finishes the calls taken and, within the grace, what is being published; then ends what is under way on the network. */
   async close(): Promise<void> {
     this.#state = "closing";
+    // Once more: there is no later.
+    for (const key of [...this.#retries.keys()]) this.feed(this.#untaken.get(key)!);
     const grace = AbortSignal.timeout(CLOSE_GRACE_MS);
     while (this.#running || (this.#publishing.size > 0 && !grace.aborted)) {
       await (this.#running ?? Promise.race([Promise.all(this.#publishing), aborted(grace)]));
@@ -134,7 +153,7 @@ export class Engine {
     this.#state = "closing";
     this.#closing.abort();
     this.#cancelWake();
-    for (const cancel of this.#retries) cancel();
+    for (const cancel of this.#retries.values()) cancel();
     for (const job of this.#jobs.splice(0)) job.fail(closed());
   }
 
@@ -298,15 +317,17 @@ export class Engine {
   }
 }
 
-/** The rest comes again by itself: envelopes with the history, history when it is asked for again. */
-function isLearntOnce({ case: kind }: InputValue): boolean {
-  return kind === "publishResult" || kind === "connectionChanged" || kind === "acknowledgeEvents";
-}
-
-function isOfStorage(error: unknown): boolean {
-  return (
-    error instanceof ChatError && (error.code === ErrorCode.STORAGE_FULL || error.code === ErrorCode.STORAGE_FAILED)
-  );
+/** Names what an input is about if nobody tells it again. The rest comes by itself: envelopes with the history, history when it is asked for again. */
+function keyOfUnique(input: InputValue): string | undefined {
+  switch (input.case) {
+    case "publishResult":
+      return `${input.case} ${input.value.publishId}`;
+    case "connectionChanged":
+    case "acknowledgeEvents":
+      return input.case;
+    default:
+      return undefined;
+  }
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

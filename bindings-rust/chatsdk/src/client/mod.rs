@@ -13,6 +13,8 @@ mod options;
 mod search;
 #[cfg(test)]
 mod trap_tests;
+#[cfg(test)]
+mod untaken_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,7 +2,7 @@
 
 #[allow(dead_code, reason = "the other tests use the rest")]
 #[path = "../../tests/common/network.rs"]
-mod network;
+pub(super) mod network;
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Shared;
 use super::parts::parts;
+use super::untaken::Ticket;
 use crate::abi::{Clock, Instant, Transport};
 use crate::abi::{HistoryPage, Log, LogLevel, Publish, PublishResult, QueryHistory, Subscribe, Wake, effect, input};
 use crate::clock::sleep;
@@ -51,29 +52,26 @@ impl Effects {
         }
     }
 
-    /// What is learnt once is fed again later. The rest comes again by itself: envelopes with the history, history when it is
-    /// asked for again.
-    pub(super) fn after_failed_input(&mut self, input: input::Input, error: &Error) {
-        let Some(shared) = self.shared.upgrade() else { return };
-        if shared.closing.is_cancelled() {
+    pub(super) fn after_failed_input(&mut self, input: &input::Input, error: &Error) {
+        if self.shared.upgrade().is_none_or(|shared| shared.closing.is_cancelled()) {
             return;
         }
-        tracing::warn!("{}: not taken in: {error}", name_of(&input));
-        match input {
-            input::Input::Wake(_) => self.wake_soon(),
-            input::Input::PublishResult(_)
-            | input::Input::ConnectionChanged(_)
-            | input::Input::AcknowledgeEvents(_)
-                if is_of_storage(error) =>
-            {
-                let (clock, to) = (Arc::clone(&self.clock), Weak::clone(&self.shared));
-                shared.in_background(&shared.underway, async move {
-                    sleep(&*clock, RETRY_MS).await;
-                    feed(&to, input);
-                });
-            }
-            _ => {}
+        tracing::warn!("{}: not taken in: {error}", name_of(input));
+        if let input::Input::Wake(_) = input {
+            self.wake_soon();
         }
+    }
+
+    /// Serves an input that failed again after a pause.
+    pub(super) fn serve_later(&self, ticket: Ticket) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let (clock, to) = (Arc::clone(&self.clock), Weak::clone(&self.shared));
+        shared.in_background(&shared.underway, async move {
+            sleep(&*clock, RETRY_MS).await;
+            if let Some(shared) = to.upgrade() {
+                shared.serve_again(ticket);
+            }
+        });
     }
 
     /// 0: no wake.
@@ -220,9 +218,4 @@ fn name_of(input: &input::Input) -> &'static str {
         input::Input::AcknowledgeEvents(_) => "acknowledged events",
         _ => "call",
     }
-}
-
-fn is_of_storage(error: &Error) -> bool {
-    use crate::error::ErrorCode::{StorageFailed, StorageFull};
-    matches!(error.code(), StorageFull | StorageFailed)
 }

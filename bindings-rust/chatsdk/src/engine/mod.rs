@@ -7,6 +7,7 @@ mod core;
 mod effects;
 mod parts;
 mod settings;
+mod untaken;
 mod worker;
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -21,6 +22,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::core::{Core, CoreParts};
 use self::effects::Effects;
 pub(crate) use self::settings::Settings;
+use self::untaken::Ticket;
 pub(crate) use self::worker::Worker;
 use crate::abi::Clock;
 use crate::abi::Entropy;
@@ -61,6 +63,10 @@ enum Command {
         start: Start,
         reply: oneshot::Sender<Result<()>>,
     },
+    /// Serves an input that failed once more, unless a newer one was taken in meanwhile.
+    Again(Ticket),
+    /// The same for all of them: there is no later.
+    AgainAll,
     /// Uses the core between two jobs, also before the start.
     Use(Box<dyn FnOnce(&mut Worker) + Send>),
     End,
@@ -163,7 +169,10 @@ impl Engine {
 
     /// Finishes the calls taken and, within the grace, what is being published; then ends what is under way on the network.
     pub(crate) async fn close(&self) {
-        self.shared.state.fetch_max(CLOSING, Ordering::SeqCst);
+        if self.shared.state.fetch_max(CLOSING, Ordering::SeqCst) == OPEN {
+            // The thread has ended, if it fails.
+            let _ = self.shared.send(Command::AgainAll);
+        }
         let grace = tokio::time::sleep(CLOSE_GRACE);
         tokio::pin!(grace);
         loop {
@@ -230,6 +239,13 @@ impl Shared {
         // A closed engine is told again at the next start.
         if self.accepts(&job.input) {
             let _ = self.send(Command::Serve(job));
+        }
+    }
+
+    fn serve_again(&self, ticket: Ticket) {
+        // `close` sees to it, if it is not open any more.
+        if self.state.load(Ordering::SeqCst) == OPEN {
+            let _ = self.send(Command::Again(ticket));
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroize as _;
 
 use super::effects::Effects;
+use super::untaken::{Subject, Untaken};
 use super::{Answered, Command, Core, EngineParts, Job};
 use crate::abi::{ConnectionChanged, Event, Input, Start, input, reply};
 use crate::error::{Error, ErrorCode, Result};
@@ -20,6 +21,7 @@ pub(crate) struct Worker {
     effects: Effects,
     /// Until the start.
     waiting: VecDeque<Job>,
+    untaken: Untaken,
     started: bool,
     /// Of the newest event shown: after a restart of the core, earlier ones are dropped.
     shown: u64,
@@ -28,7 +30,16 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(super) fn new(core: Core, parts: EngineParts, effects: Effects) -> Self {
-        Self { core, parts, effects, waiting: VecDeque::new(), started: false, shown: 0, online: false }
+        Self {
+            core,
+            parts,
+            effects,
+            waiting: VecDeque::new(),
+            untaken: Untaken::default(),
+            started: false,
+            shown: 0,
+            online: false,
+        }
     }
 
     /// Works until told to end.
@@ -38,6 +49,11 @@ impl Worker {
                 Command::Serve(job) if self.started => self.serve(job),
                 Command::Serve(job) => self.waiting.push_back(job),
                 Command::Start { start, reply } => self.start(start, reply),
+                Command::Again(ticket) => {
+                    let input = self.untaken.take(ticket);
+                    input.into_iter().for_each(|input| self.take_in(input));
+                }
+                Command::AgainAll => self.untaken.take_last().into_iter().for_each(|input| self.take_in(input)),
                 Command::Use(work) => {
                     work(&mut self);
                     self.mend();
@@ -74,23 +90,32 @@ impl Worker {
     }
 
     fn serve(&mut self, job: Job) {
-        self.mend();
         let Job { input, reply, place } = job;
         drop(place);
+        let Some(reply) = reply else { return self.take_in(input) };
+        self.mend();
+        // Nobody waits for a call that was given up.
+        if !reply.is_closed() {
+            drop(reply.send(self.guarded(|worker| worker.step(input))));
+        }
+        self.mend();
+    }
+
+    /// An input of the host.
+    fn take_in(&mut self, input: input::Input) {
+        self.mend();
         if let input::Input::ConnectionChanged(change) = &input {
             self.online = change.online;
         }
-        match reply {
-            Some(reply) => {
-                // Nobody waits for a call that was given up.
-                if !reply.is_closed() {
-                    drop(reply.send(self.guarded(|worker| worker.step(input))));
-                }
-            }
-            None => {
-                if let Err(error) = self.guarded(|worker| worker.step(input.clone())) {
-                    self.effects.after_failed_input(input, &error);
-                }
+        let subject = Subject::of(&input);
+        let taken = self.guarded(|worker| worker.step(input.clone()));
+        if let Some(subject) = &subject {
+            self.untaken.forget(subject);
+        }
+        if let Err(error) = taken {
+            self.effects.after_failed_input(&input, &error);
+            if let Some(subject) = subject {
+                self.effects.serve_later(self.untaken.put(subject, input));
             }
         }
         self.mend();
