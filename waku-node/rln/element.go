@@ -7,12 +7,12 @@ import (
 )
 
 // ErrUnavailable is the error of whatever needs the circuit in a program that was built without it.
-var ErrUnavailable = errors.New("rln: this program was built without RLN; build the crate chat-rln, then the program with -tags rln")
+var ErrUnavailable = errors.New("rln: this program was built without RLN; build the crate chat-rln, then the program with -tags rln, CGO_ENABLED=1 and a C compiler")
 
 // InvalidError tells what is wrong with a value, and names its field.
 type InvalidError struct {
-	Field   string // such as "members[2].userMessageLimit"
-	Problem string
+	Field   string // such as "group.members[2].userMessageLimit"
+	Problem string // with the remedy, if there is one
 }
 
 func (e *InvalidError) Error() string { return "rln: " + e.Field + " " + e.Problem }
@@ -22,6 +22,9 @@ type Element [32]byte
 
 // MarshalText writes hex.
 func (e Element) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, e[:]), nil }
+
+// noFieldElement is what is wrong with a value of 32 bytes that the circuit cannot take.
+const noFieldElement = "is no field element: 32 bytes little-endian, below the modulus of BN254"
 
 // UnmarshalText reads hex.
 func (e *Element) UnmarshalText(text []byte) error {

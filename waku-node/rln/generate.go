@@ -23,7 +23,7 @@ const GroupFile = "group.json"
 // owner's eyes only. It overwrites no file.
 func WriteGroup(folder string, plan GroupPlan) (*Group, error) {
 	if plan.Members < 1 || plan.Members > MaxMembers {
-		return nil, &InvalidError{"members", fmt.Sprintf("must be 1 to %d, not %d", MaxMembers, plan.Members)}
+		return nil, &InvalidError{"group.members", fmt.Sprintf("must be 1 to %d, not %d", MaxMembers, plan.Members)}
 	}
 	group := &Group{Version: FileVersion, RLNIdentifier: plan.RLNIdentifier, EpochSeconds: plan.EpochSeconds}
 	credentials := make([]Credentials, plan.Members)

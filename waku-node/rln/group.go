@@ -1,7 +1,7 @@
 package rln
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -17,8 +17,8 @@ const (
 	MaxMessageLimit = 1<<16 - 1
 )
 
-// maxEpochSeconds keeps every sum of epochs and times far from an overflow.
-const maxEpochSeconds = 365 * 24 * 3600
+// MaxEpochSeconds is the longest epoch that clients count: a day.
+const MaxEpochSeconds = 24 * 3600
 
 // Group is a static membership group: whoever reads the same file computes the same tree.
 type Group struct {
@@ -45,46 +45,101 @@ type Credentials struct {
 	IdentitySecret     Secret  `json:"identitySecret"`
 }
 
-// ReadGroup reads and checks a group's file.
+// ReadGroup reads and checks a group's file. Its errors never quote the file.
 func ReadGroup(r io.Reader) (*Group, error) {
 	g := new(Group)
-	if err := readJSON(r, g); err != nil {
-		return nil, fmt.Errorf("rln: reading the group: %w", err)
+	err := readDocument(r, "group", []field{
+		{"version", version(&g.Version)},
+		{"rlnIdentifier", value(&g.RLNIdentifier, hexDigits)},
+		{"epochSeconds", value(&g.EpochSeconds, wholeNumber)},
+		{"members", list(func(d *document, name string) error {
+			g.Members = append(g.Members, Member{})
+			m := &g.Members[len(g.Members)-1]
+			return d.object(name, []field{
+				{"identityCommitment", value(&m.IdentityCommitment, hexDigits)},
+				{"userMessageLimit", value(&m.UserMessageLimit, wholeNumber)},
+			})
+		})},
+	})
+	if err == nil {
+		err = g.validate()
 	}
-	return g, g.validate()
+	if err != nil {
+		return nil, withRemedy(err, "give the content of group.json, as the network's nodes have it")
+	}
+	return g, nil
 }
 
-// ReadCredentials reads and checks a credentials file. NewProver checks it against the group.
+// ReadCredentials reads and checks a credentials file. Its errors never quote the file. NewProver checks it against the group.
 func ReadCredentials(r io.Reader) (*Credentials, error) {
 	c := new(Credentials)
-	if err := readJSON(r, c); err != nil {
-		return nil, fmt.Errorf("rln: reading the credentials: %w", err)
+	err := readDocument(r, "credentials", []field{
+		{"version", version(&c.Version)},
+		{"rlnIdentifier", value(&c.RLNIdentifier, hexDigits)},
+		{"leafIndex", value(&c.LeafIndex, wholeNumber)},
+		{"userMessageLimit", value(&c.UserMessageLimit, wholeNumber)},
+		{"identityCommitment", value(&c.IdentityCommitment, hexDigits)},
+		{"identitySecret", value(&c.IdentitySecret, hexDigits)},
+	})
+	if err == nil {
+		err = checkLimit("credentials.userMessageLimit", c.UserMessageLimit)
 	}
-	if c.Version != FileVersion {
-		return nil, wrongVersion(c.Version)
+	if err != nil {
+		clear(c.IdentitySecret[:])
+		return nil, withRemedy(err, ofMember)
 	}
 	return c, nil
 }
 
+const (
+	hexDigits   = "64 hex digits"
+	wholeNumber = "a whole number"
+	// ofMember is what to do about credentials that do not serve.
+	ofMember = "give the content of a member-N.json that was made with this group"
+)
+
+func version(target *int) read {
+	number := value(target, wholeNumber)
+	return func(d *document, field string) error {
+		err := number(d, field)
+		if err == nil && *target != FileVersion {
+			err = &InvalidError{field, fmt.Sprintf("must be %d, not %d", FileVersion, *target)}
+		}
+		return err
+	}
+}
+
+func withRemedy(err error, remedy string) error {
+	var invalid *InvalidError
+	if errors.As(err, &invalid) {
+		return &InvalidError{invalid.Field, invalid.Problem + "; " + remedy}
+	}
+	return err
+}
+
 func (g *Group) validate() error {
 	switch {
-	case g.Version != FileVersion:
-		return wrongVersion(g.Version)
-	case g.EpochSeconds < 1 || g.EpochSeconds > maxEpochSeconds:
-		return &InvalidError{"epochSeconds", fmt.Sprintf("must be from 1 to %d, not %d", maxEpochSeconds, g.EpochSeconds)}
+	case g.EpochSeconds < 1 || g.EpochSeconds > MaxEpochSeconds:
+		return &InvalidError{"group.epochSeconds", fmt.Sprintf("must be from 1 to %d, not %d", MaxEpochSeconds, g.EpochSeconds)}
 	case len(g.Members) == 0 || len(g.Members) > MaxMembers:
-		return &InvalidError{"members", fmt.Sprintf("must be 1 to %d, not %d", MaxMembers, len(g.Members))}
+		return &InvalidError{"group.members", fmt.Sprintf("must be 1 to %d, not %d", MaxMembers, len(g.Members))}
 	}
 	seen := make(map[Element]int, len(g.Members))
 	for i, m := range g.Members {
-		if m.UserMessageLimit < 1 || m.UserMessageLimit > MaxMessageLimit {
-			return &InvalidError{fmt.Sprintf("members[%d].userMessageLimit", i),
-				fmt.Sprintf("must be from 1 to %d, not %d", MaxMessageLimit, m.UserMessageLimit)}
+		if err := checkLimit(fmt.Sprintf("group.members[%d].userMessageLimit", i), m.UserMessageLimit); err != nil {
+			return err
 		}
 		if other, ok := seen[m.IdentityCommitment]; ok {
-			return &InvalidError{fmt.Sprintf("members[%d].identityCommitment", i), fmt.Sprintf("is that of member %d", other)}
+			return &InvalidError{fmt.Sprintf("group.members[%d].identityCommitment", i), fmt.Sprintf("is that of member %d", other)}
 		}
 		seen[m.IdentityCommitment] = i
+	}
+	return nil
+}
+
+func checkLimit(field string, limit uint64) error {
+	if limit < 1 || limit > MaxMessageLimit {
+		return &InvalidError{field, fmt.Sprintf("must be from 1 to %d, not %d", MaxMessageLimit, limit)}
 	}
 	return nil
 }
@@ -100,20 +155,4 @@ func (g *Group) Position(commitment Element) (leaf int, ok bool) {
 		}
 	}
 	return 0, false
-}
-
-func readJSON(r io.Reader, target any) error {
-	decoder := json.NewDecoder(r)
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(target); err != nil {
-		return err
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return fmt.Errorf("there is more after the end of the JSON object")
-	}
-	return nil
-}
-
-func wrongVersion(version int) error {
-	return &InvalidError{"version", fmt.Sprintf("must be %d, not %d", FileVersion, version)}
 }

@@ -1,6 +1,9 @@
 package rln
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Prover makes a member's proofs. It does not count message ids: whoever calls it must use none twice in an epoch, ever, or the
 // member's secret is public. Safe for concurrent use.
@@ -22,20 +25,26 @@ type Statement struct {
 // NewProver builds the group's tree and checks that the credentials are those of its member.
 func NewProver(group *Group, credentials *Credentials) (*Prover, error) {
 	commitment, err := CommitmentOf(credentials.IdentitySecret)
+	var invalid *InvalidError
 	switch {
+	case errors.As(err, &invalid):
+		return nil, &InvalidError{"credentials.identitySecret", invalid.Problem + "; " + ofMember}
 	case err != nil:
 		return nil, err
 	case credentials.RLNIdentifier != group.RLNIdentifier:
-		return nil, &InvalidError{"credentials.rlnIdentifier", "is not the group's; use the credentials made with this group"}
+		return nil, &InvalidError{"credentials.rlnIdentifier", "is not the group's; " + ofMember}
 	case credentials.LeafIndex >= uint64(len(group.Members)):
-		return nil, &InvalidError{"credentials.leafIndex", fmt.Sprintf("is %d in a group of %d", credentials.LeafIndex, len(group.Members))}
+		return nil, &InvalidError{"credentials.leafIndex", fmt.Sprintf("is %d in a group of %d; %s", credentials.LeafIndex, len(group.Members), ofMember)}
 	}
 	member := group.Members[credentials.LeafIndex]
 	switch {
-	case commitment != member.IdentityCommitment || commitment != credentials.IdentityCommitment:
-		return nil, &InvalidError{"credentials.identitySecret", fmt.Sprintf("is not that of the group's member %d", credentials.LeafIndex)}
+	case commitment != credentials.IdentityCommitment:
+		return nil, &InvalidError{"credentials.identityCommitment", "does not belong to the identitySecret; " + ofMember}
+	case commitment != member.IdentityCommitment:
+		return nil, &InvalidError{"credentials.identitySecret", fmt.Sprintf("is not that of the group's member %d; %s", credentials.LeafIndex, ofMember)}
 	case credentials.UserMessageLimit != member.UserMessageLimit:
-		return nil, &InvalidError{"credentials.userMessageLimit", fmt.Sprintf("is %d, in the group %d", credentials.UserMessageLimit, member.UserMessageLimit)}
+		return nil, &InvalidError{"credentials.userMessageLimit", fmt.Sprintf(
+			"is %d, in the group %d; if the group's limit was changed, give the member's file again, with that number", credentials.UserMessageLimit, member.UserMessageLimit)}
 	}
 	tree, err := NewTree(group)
 	if err != nil {
@@ -64,3 +73,6 @@ func (p *Prover) Close() {
 	p.tree.Close()
 	clear(p.credentials.IdentitySecret[:])
 }
+
+// Format hides the secret from every verb; fmt does not ask the type Secret of a field that is not exported.
+func (Prover) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("rln.Prover")) }

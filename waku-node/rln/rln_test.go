@@ -134,11 +134,11 @@ func TestS1_MalformedProofsAreErrors(t *testing.T) {
 func TestS1_BadGroupFilesNameTheField(t *testing.T) {
 	_, group := readVectors(t)
 	for want, spoil := range map[string]func(*Group){
-		"version":                       func(g *Group) { g.Version = 2 },
-		"epochSeconds":                  func(g *Group) { g.EpochSeconds = 0 },
-		"members":                       func(g *Group) { g.Members = nil },
-		"members[1].userMessageLimit":   func(g *Group) { g.Members[1].UserMessageLimit = 65536 },
-		"members[2].identityCommitment": func(g *Group) { g.Members[2].IdentityCommitment = g.Members[0].IdentityCommitment },
+		"group.version":                       func(g *Group) { g.Version = 2 },
+		"group.epochSeconds":                  func(g *Group) { g.EpochSeconds = 0 },
+		"group.members":                       func(g *Group) { g.Members = nil },
+		"group.members[1].userMessageLimit":   func(g *Group) { g.Members[1].UserMessageLimit = 65536 },
+		"group.members[2].identityCommitment": func(g *Group) { g.Members[2].IdentityCommitment = g.Members[0].IdentityCommitment },
 	} {
 		bad := *group
 		bad.Members = append([]Member(nil), group.Members...)
@@ -152,18 +152,66 @@ func TestS1_BadGroupFilesNameTheField(t *testing.T) {
 			t.Errorf("%s: got %v", want, err)
 		}
 	}
-	text, err := json.Marshal(group)
+}
+
+// A day is what clients count; a group that no client opens must not be made, nor be served by a node.
+func TestS1_AnEpochIsAtMostADay(t *testing.T) {
+	_, group := readVectors(t)
+	for seconds, ok := range map[int64]bool{0: false, 1: true, 86_400: true, 86_401: false, 31_536_000: false} {
+		group.EpochSeconds = seconds
+		text, err := json.Marshal(group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadGroup(bytes.NewReader(text)); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "epochSeconds must be from 1 to 86400") {
+			t.Errorf("%d s: got %v", seconds, err)
+		}
+	}
+}
+
+func TestS3_ErrorsAboutFilesNameFieldAndPlaceAndQuoteNothing(t *testing.T) {
+	const secret = "3aa6feedc0ffee"
+	_, group := readVectors(t)
+	text, err := json.MarshalIndent(group, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, bad := range map[string]string{
-		"cut short":     string(text[:len(text)-2]),
-		"more":          string(text) + "{}",
-		"unknown field": `{"members":[],"limit":3}`,
-		"short hex":     `{"rlnIdentifier":"00"}`,
+	whole := string(text)
+	with := func(old, new string) string {
+		if !strings.Contains(whole, old) {
+			t.Fatalf("no %s", old)
+		}
+		return strings.Replace(whole, old, new, 1)
+	}
+	epoch := fmt.Sprintf(`"epochSeconds": %d`, group.EpochSeconds)
+	for bad, want := range map[string]string{
+		"":                                "group is no JSON: see line 1, column 1",
+		secret:                            "group is no JSON: see line 1, column 2",
+		`"` + secret + `"`:                "group must be a JSON object: see line 1, column 1",
+		"null":                            "group must be a JSON object: see line 1, column 1",
+		whole[:len(whole)-2]:              "group is no JSON: see line ",
+		whole + "\n" + secret:             "group is no JSON: see line ",
+		with(`"version"`, `"`+secret+`"`): "group has a field that does not belong there: see line 2, column 3",
+		with(`"version"`, `"Version"`):    "group has a field that does not belong there: see line 2, column 3",
+		with(epoch, `"version": 1`):       "group.version is there twice: see line 4, column 3",
+		with(epoch+",", ""):               "group.epochSeconds is missing",
+		with(epoch, `"epochSeconds": "`+secret+`"`):                      "group.epochSeconds must be a whole number: see line 4, column 19",
+		with(epoch, `"epochSeconds": null`):                              "group.epochSeconds must be a whole number: see line 4, column 19",
+		with(epoch, `"epochSeconds": 31415926.5`):                        "group.epochSeconds must be a whole number: see line 4, column 19",
+		with(group.RLNIdentifier.String(), secret):                       "group.rlnIdentifier must be 64 hex digits: see line 3, column 20",
+		with(group.Members[1].IdentityCommitment.String(), "xyz"+secret): "group.members[1].identityCommitment must be 64 hex digits: see line ",
+		with(`"userMessageLimit"`, `"`+secret+`"`):                       "group.members[0] has a field that does not belong there: see line ",
+		`{"version":1,"members":{"` + secret + `":1}}`:                   "group.members must be a list: see line 1, column 24",
+		`{"version":1,"members":["` + secret + `"]}`:                     "group.members[0] must be a JSON object: see line 1, column 25",
 	} {
-		if _, err := ReadGroup(strings.NewReader(bad)); err == nil {
-			t.Errorf("%s: accepted", name)
+		_, err := ReadGroup(strings.NewReader(bad))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasSuffix(err.Error(), "; give the content of group.json, as the network's nodes have it") {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+			if printed := fmt.Sprintf("%v %+v %#v", cause, cause, cause); strings.Contains(printed, "3aa6") || strings.Contains(printed, "3141") {
+				t.Errorf("quoted: %s", printed)
+			}
 		}
 	}
 	if _, err := ReadGroup(bytes.NewReader(text)); err != nil {
@@ -171,10 +219,34 @@ func TestS1_BadGroupFilesNameTheField(t *testing.T) {
 	}
 }
 
+func TestS3_ErrorsAboutCredentialsNameTheFieldAndQuoteNothing(t *testing.T) {
+	secret := strings.Repeat("3aa6", 16)
+	good := `{"version":1,"rlnIdentifier":"` + strings.Repeat("00", 32) + `","leafIndex":0,"userMessageLimit":5,"identityCommitment":"` +
+		strings.Repeat("01", 32) + `","identitySecret":"` + secret + `"}`
+	if c, err := ReadCredentials(strings.NewReader(good)); err != nil || c.UserMessageLimit != 5 || c.IdentitySecret[0] != 0x3a {
+		t.Fatalf("the good one: %v", err)
+	}
+	for want, change := range map[string][2]string{
+		"credentials is no JSON: see line 1, column":     {`"}`, `"`},
+		"credentials has a field that does not belong":   {`identitySecret`, secret},
+		"credentials.identitySecret is missing":          {`,"identitySecret":"` + secret + `"`, ``},
+		"credentials.identitySecret must be 64 hex":      {secret, secret[1:]},
+		"credentials.leafIndex must be a whole number":   {`"leafIndex":0`, `"leafIndex":"` + secret + `"`},
+		"credentials.userMessageLimit must be from 1 to": {`Limit":5`, `Limit":65536`},
+		"credentials.version must be 1, not 2":           {`"version":1`, `"version":2`},
+	} {
+		_, err := ReadCredentials(strings.NewReader(strings.Replace(good, change[0], change[1], 1)))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasSuffix(err.Error(), ofMember) || strings.Contains(err.Error(), "3aa6") {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
 func TestS3_SecretIsNeverPrinted(t *testing.T) {
 	secret := Secret{0xab, 0xcd}
 	c := Credentials{IdentitySecret: secret}
-	for _, printed := range []string{fmt.Sprint(secret), fmt.Sprintf("%x|%v|%+v|%#v|%s|%d|%q", secret, secret, secret, secret, secret, secret, secret), fmt.Sprintf("%+v|%v", c, &c)} {
+	for _, printed := range []string{fmt.Sprint(secret), fmt.Sprintf("%x|%v|%+v|%#v|%s|%d|%q", secret, secret, secret, secret, secret, secret, secret), fmt.Sprintf("%+v|%v", c, &c),
+		fmt.Sprintf("%v|%+v|%#v|%x", &Prover{credentials: c}, Prover{credentials: c}, Prover{credentials: c}, &Prover{credentials: c})} {
 		if strings.Contains(printed, "abcd") || strings.Contains(printed, "171") {
 			t.Errorf("printed: %s", printed)
 		}
