@@ -1,4 +1,4 @@
-//go:build rln
+//go:build rln && cgo
 
 package rln
 
@@ -33,6 +33,9 @@ func NewTree(group *Group) (*Tree, error) {
 	t := &Tree{group: group}
 	status := C.chat_rln_group_new((*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(commitments))), unsafe.SliceData(limits),
 		C.size_t(len(group.Members)), &t.handle)
+	if status == C.CHAT_RLN_NOT_A_FIELD_ELEMENT {
+		return nil, &InvalidError{"group.members", "have an identityCommitment that " + noFieldElement}
+	}
 	if err := failure(status); err != nil {
 		return nil, err
 	}
@@ -115,7 +118,7 @@ func failure(status C.ChatRlnStatus) error {
 	case C.CHAT_RLN_OK:
 		return nil
 	case C.CHAT_RLN_NOT_A_FIELD_ELEMENT:
-		return &InvalidError{"a value", "is no field element: 32 bytes little-endian, below the modulus of BN254"}
+		return &InvalidError{"a value", noFieldElement}
 	default:
 		return fmt.Errorf("rln: the circuit's library failed with status %d", int32(status))
 	}

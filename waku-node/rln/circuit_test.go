@@ -1,10 +1,11 @@
-//go:build rln
+//go:build rln && cgo
 
 package rln
 
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -145,18 +146,28 @@ func TestS1_WrongCredentialsAndStatementsNameTheField(t *testing.T) {
 	folder, group := open(t, plan)
 	other, _ := open(t, plan)
 	for want, spoil := range map[string]func(*Credentials){
-		"credentials.rlnIdentifier":    func(c *Credentials) { c.RLNIdentifier = Element{9} },
-		"credentials.leafIndex":        func(c *Credentials) { c.LeafIndex = 5 },
-		"credentials.userMessageLimit": func(c *Credentials) { c.UserMessageLimit = 4 },
-		"credentials.identitySecret":   func(c *Credentials) { c.LeafIndex = 1 },
-		"a value":                      func(c *Credentials) { c.IdentitySecret = Secret(bytes32(0xff)) },
+		"credentials.rlnIdentifier":      func(c *Credentials) { c.RLNIdentifier = Element{9} },
+		"credentials.leafIndex":          func(c *Credentials) { c.LeafIndex = 5 },
+		"credentials.userMessageLimit":   func(c *Credentials) { c.UserMessageLimit = 4 },
+		"credentials.identitySecret":     func(c *Credentials) { c.LeafIndex = 1 },
+		"credentials.identityCommitment": func(c *Credentials) { c.IdentityCommitment = Element{1} },
 	} {
 		c := credentials(t, folder, "member-0.json")
 		spoil(c)
 		var invalid *InvalidError
-		if _, err := NewProver(group, c); !errors.As(err, &invalid) || invalid.Field != want {
+		if _, err := NewProver(group, c); !errors.As(err, &invalid) || invalid.Field != want || !strings.Contains(err.Error(), "; ") {
 			t.Errorf("%s: got %v", want, err)
 		}
+	}
+	noElement := credentials(t, folder, "member-0.json")
+	noElement.IdentitySecret = Secret(bytes32(0xff))
+	if _, err := NewProver(group, noElement); err == nil || !strings.Contains(err.Error(), "credentials.identitySecret is no field element") {
+		t.Errorf("got %v", err)
+	}
+	bad := *group
+	bad.Members = []Member{{IdentityCommitment: bytes32(0xff), UserMessageLimit: 1}}
+	if _, err := NewTree(&bad); err == nil || !strings.Contains(err.Error(), "group.members") {
+		t.Errorf("got %v", err)
 	}
 	if _, err := NewProver(group, credentials(t, other, "member-0.json")); err == nil {
 		t.Error("credentials of another group were accepted")
@@ -260,5 +271,15 @@ func BenchmarkProve(b *testing.B) {
 		if _, err := prover.Prove(Statement{}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// CGO_ENABLED=0 leaves out what imports "C", whatever the tags.
+func TestS1_WithTheTagButWithoutCgoEverythingCompiles(t *testing.T) {
+	command := exec.Command("go", "test", "-tags", "rln", "-run", "TestS1_WithoutTheCircuit", "-v", ".")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	output, err := command.CombinedOutput()
+	if err != nil || !strings.Contains(string(output), "--- PASS: TestS1_WithoutTheCircuit") {
+		t.Errorf("%v: %s", err, output)
 	}
 }
