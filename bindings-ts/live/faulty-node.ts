@@ -3,7 +3,7 @@ import { PeerExchangeCodec } from "@waku/discovery";
 import { proto_filter_v2, proto_lightpush, proto_metadata, proto_peer_exchange, proto_store } from "@waku/proto";
 import { createLibp2pAndUpdateOptions } from "@waku/sdk";
 import { messageHash } from "../src/transport/waku-history.ts";
-import type { Connection } from "../src/transport/waku-libp2p.ts";
+import type { Connection, Stream } from "../src/transport/waku-libp2p.ts";
 import { answer, Codec, type WakuMessage } from "../src/transport/waku-wire.ts";
 
 /** What a service node answers. Replace a method to have it misbehave. */
@@ -32,7 +32,7 @@ export async function startFaultyNode(clusterId: number, behaviour: Partial<Beha
       addresses: { listen: ["/ip4/127.0.0.1/tcp/0/ws"] },
       filterMultiaddrs: false,
       hideWebSocketInfo: true,
-      streamMuxers: [mplex({ disconnectThreshold: Number.MAX_SAFE_INTEGER })],
+      streamMuxers: [mplex({ disconnectThreshold: Number.MAX_SAFE_INTEGER, maxOutboundStreams: 2000 })],
       services: { metadata: () => ({}) },
     },
   });
@@ -134,6 +134,28 @@ export async function startFaultyNode(clusterId: number, behaviour: Partial<Beha
         }
       }
     },
+    /** Opens so many streams to each subscriber, and leaves on each the beginning of a frame, of which `claimed` bytes are promised. */
+    async beginPushes(count: number, claimed: number, begun: Uint8Array) {
+      const streams: Stream[] = [];
+      for (const { connection } of subscribers.values()) {
+        for (let i = 0; i < count; i++) {
+          const stream = await connection.newStream(Codec.filterPush, { maxOutboundStreams: count });
+          const prefix = [(claimed & 0x7f) | 0x80, ((claimed >>> 7) & 0x7f) | 0x80, claimed >>> 14];
+          // Not ended: the rest never comes.
+          stream.sink(neverEnding([Uint8Array.from(prefix), begun])).catch(() => undefined);
+          streams.push(stream);
+        }
+      }
+      return {
+        /** Of the streams, those the other end has not given up. */
+        open: () => streams.filter(({ status }) => status === "open").length,
+      };
+    },
     stop: async () => libp2p.stop(),
   };
+}
+
+async function* neverEnding(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* chunks;
+  await new Promise(() => {});
 }

@@ -453,6 +453,34 @@ describe("connection", () => {
     expect(bob.texts).toEqual([]);
   });
 
+  test("R1 a node that begins many pushes and finishes none holds little memory, for a short time, and others are heard", async () => {
+    const [hostile, honest] = [await faultyNode(), await faultyNode()];
+    const bob = await subscribed([hostile.websocket, honest.websocket]);
+    const half = new Uint8Array(100 * 1024);
+    const pushes = await hostile.beginPushes(600, 200 * 1024, half);
+    // 12.8 MB.
+    await until(() => pushes.open() <= 128);
+    expect(pushes.open()).toBeGreaterThan(100);
+    await honest.deliver(PUBSUB_TOPIC, raw("from an honest node", 1n));
+    await until(() => bob.texts.length > 0);
+    await until(() => pushes.open() === 0, 11_000);
+    await hostile.deliver(PUBSUB_TOPIC, raw("changed its mind", 2n));
+    await until(() => bob.texts.length > 1);
+    expect(bob.texts).toEqual(["from an honest node", "changed its mind"]);
+  });
+
+  test("R1 a push above what a network relays, and one from a node that was not asked, are refused at once", async () => {
+    const node = await faultyNode();
+    await subscribed([node.websocket]);
+    const tooLarge = await node.beginPushes(1, 200 * 1024 + 1, Uint8Array.of(1));
+    await until(() => tooLarge.open() === 0, 5_000);
+    const bystander = await subscribed([node.websocket], { filterPeers: 1 });
+    node.does.filter = () => 400;
+    await bystander.transport.subscribe(["/chatsdk/1/b-8/proto"]);
+    const unasked = await node.beginPushes(1, 1_000, Uint8Array.of(1));
+    await until(() => unasked.open() === 1, 5_000);
+  });
+
   test("R1 nothing listens at the address: never online, publish and history reject", async () => {
     const client = await new Client(["/ip4/127.0.0.1/tcp/9/ws"]).start();
     await client.transport.subscribe([TOPIC]);

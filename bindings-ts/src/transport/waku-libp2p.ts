@@ -7,8 +7,11 @@ export type Libp2p = Awaited<ReturnType<typeof createLibp2pAndUpdateOptions>>;
 export type Connection = Awaited<ReturnType<Libp2p["dial"]>>;
 export type Stream = Awaited<ReturnType<Connection["newStream"]>>;
 
-/** A node opens one stream for each message it pushes, in a burst all at once. */
-export const MAX_PUSH_STREAMS = 4096;
+/**
+ * Of one connection. A node opens one stream for each message it pushes, in a burst many at a time: of 3,000 at once, 65 were open together. What
+ * comes on further ones is left to the history.
+ */
+export const MAX_PUSH_STREAMS = 512;
 const DNS_RETRY_MIN_MS = 2_000;
 const DNS_REPEAT_MS = 900_000;
 
@@ -33,7 +36,7 @@ export async function createNode(clusterId: number, discovery: Discovery): Promi
       hideWebSocketInfo: true,
       // By default a connection is dropped when more than five messages a second arrive for streams that are closed. That
       // many come when a few requests time out, or a burst of pushes is cut off.
-      streamMuxers: [mplex({ disconnectThreshold: Number.MAX_SAFE_INTEGER, maxInboundStreams: MAX_PUSH_STREAMS })],
+      streamMuxers: [mplex({ disconnectThreshold: Number.MAX_SAFE_INTEGER, maxInboundStreams: 2 * MAX_PUSH_STREAMS })],
       // The watchdog of WakuPeer tells more.
       connectionMonitor: { enabled: false },
       // In a browser, libp2p refuses addresses of the local network. Who configures one means it.

@@ -6,6 +6,7 @@ import {
   type FilterAction,
   filterRequest,
   lightPush,
+  PushRoom,
   type StorePage,
   type StoreQuery,
   storeQuery,
@@ -66,6 +67,7 @@ export class Identities {
 export class WakuPeer {
   readonly canPush: boolean;
   readonly canStore: boolean;
+  readonly pushRoom = new PushRoom();
   readonly #hasFilter: boolean;
   readonly #connection: Connection;
   readonly #settings: PeerSettings;

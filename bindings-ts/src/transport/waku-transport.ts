@@ -50,7 +50,7 @@ export interface WakuTransportOptions {
   /** Pauses between attempts to connect to a node: from `reconnectMinMs` (default 250), doubling, to `reconnectMaxMs` (default 15,000). */
   reconnectMinMs?: number;
   reconnectMaxMs?: number;
-  /** Makes the proofs of a network with RLN. Needed if the client has a rate limit. */
+  /** Makes the proofs of a network with RLN. Without one messages carry no proof, also if the client has a rate limit. */
   prover?: RateLimitProver;
 }
 
@@ -165,8 +165,13 @@ export class WakuTransport implements Transport {
     await libp2p.handle(Codec.metadata, ({ stream }) => void answerCluster(stream, clusterId));
     await libp2p.handle(
       Codec.filterPush,
-      ({ stream, connection }) =>
-        void receivePushes(stream, (pubsubTopic, message) => this.#receive(connection.id, pubsubTopic, message)),
+      ({ stream, connection }) => {
+        const peer = this.#peerOf(connection.id);
+        if (peer?.isSubscriber !== true) return stream.abort(new Error("this node was not asked to push"));
+        void receivePushes(stream, (pubsubTopic, message) => this.#receive(peer, pubsubTopic, message), {
+          room: peer.pushRoom,
+        });
+      },
       { maxInboundStreams: MAX_PUSH_STREAMS },
     );
     libp2p.addEventListener("connection:close", ({ detail }) =>
@@ -206,9 +211,8 @@ export class WakuTransport implements Transport {
     signal: AbortSignal,
     slot: RateSlot | undefined,
   ): Promise<WakuMessage> {
-    if (!slot) return { payload, contentTopic: topic, timestamp: this.#timestamps.next() };
     const { prover } = this.#options;
-    if (!prover) throw failed("prover: missing; a client with a rate limit needs one");
+    if (!slot || !prover) return { payload, contentTopic: topic, timestamp: this.#timestamps.next() };
     const release = await this.#proving.take(signal);
     try {
       const timestamp = this.#timestamps.next();
@@ -416,9 +420,8 @@ export class WakuTransport implements Transport {
     }
   }
 
-  #receive(connectionId: string, pubsubTopic: string, message: WakuMessage): void {
-    const peer = this.#peerOf(connectionId);
-    if (peer?.isSubscriber !== true || this.#topics.get(message.contentTopic) !== pubsubTopic) return;
+  #receive(peer: WakuPeer, pubsubTopic: string, message: WakuMessage): void {
+    if (!peer.isOpen || !peer.isSubscriber || this.#topics.get(message.contentTopic) !== pubsubTopic) return;
     peer.heard();
     if (this.#isNew(messageHash(pubsubTopic, message))) guarded(() => this.#listener?.onMessage(received(message)));
   }

@@ -55,6 +55,10 @@ function expectSuccess(what: string, code: number | undefined, description: stri
 // A page of 100 messages of the network's largest size (150 KB) must fit; everything else is far smaller.
 const MAX_FRAME = 32 * 1024 * 1024;
 const MAX_SMALL_FRAME = 1024 * 1024;
+/** The largest message that nodes relay (go-waku, nwaku: 150 KiB, encoded), and what surrounds it in a push. */
+const MAX_PUSH_FRAME = 200 * 1024;
+const MAX_UNFINISHED_PUSHES = 64 * MAX_PUSH_FRAME;
+const PUSH_FRAME_TIMEOUT_MS = 10_000;
 const DRAIN_MS = 2_000;
 
 /** Hands the message to the node's relay. */
@@ -93,19 +97,59 @@ export async function filterRequest(
   expectSuccess(`filter ${action}`, answer.statusCode, answer.statusDesc);
 }
 
+export interface PushOptions {
+  /** Shared by the streams of one connection. */
+  room: PushRoom;
+  /** How long a frame may take, from its first byte on, and the first one of a stream to begin. Default 10,000. */
+  frameTimeoutMs?: number;
+}
+
 /** Hands on the messages that a node pushes on one stream. Does not throw. */
 export async function receivePushes(
   stream: Stream,
   onPush: (pubsubTopic: string, message: WakuMessage) => void,
+  { room, frameTimeoutMs = PUSH_FRAME_TIMEOUT_MS }: PushOptions,
 ): Promise<void> {
+  const start = () => setTimeout(() => stream.abort(new Error("a push that takes too long")), frameTimeoutMs);
+  let timer: ReturnType<typeof setTimeout> | undefined = start();
+  const unfinished = room.enter();
+  const onWait = (bytes: number): void => {
+    unfinished.hold(bytes);
+    if (bytes > 0) timer ??= start();
+  };
   try {
-    for await (const frame of frames(stream.source, MAX_SMALL_FRAME)) {
+    for await (const frame of frames(stream.source, MAX_PUSH_FRAME, onWait)) {
+      clearTimeout(timer);
+      timer = undefined;
       const { pubsubTopic, wakuMessage } = proto_filter_v2.MessagePush.decode(frame);
       if (pubsubTopic !== undefined && wakuMessage !== undefined) onPush(pubsubTopic, wakuMessage);
     }
     await stream.close();
   } catch (error) {
     stream.abort(error as Error);
+  } finally {
+    clearTimeout(timer);
+    unfinished.leave();
+  }
+}
+
+/** Memory for the unfinished frames that one node pushes. What needs more is left to the history. */
+export class PushRoom {
+  #bytes = 0;
+
+  enter(): { hold(bytes: number): void; leave(): void } {
+    let held = 0;
+    const hold = (bytes: number): void => {
+      this.#bytes += bytes - held;
+      held = bytes;
+      if (this.#bytes > MAX_UNFINISHED_PUSHES) throw new Error("too much is pushed at a time");
+    };
+    return {
+      hold,
+      leave: () => {
+        this.#bytes -= held;
+      },
+    };
   }
 }
 
@@ -232,8 +276,16 @@ function frame(body: Uint8Array): Uint8Array {
   return out;
 }
 
-/** Length-prefixed frames as they complete. Throws on a frame above `max` or one cut short. */
-async function* frames(source: AsyncIterable<{ subarray(): Uint8Array }>, max: number): AsyncGenerator<Uint8Array> {
+/**
+ * Length-prefixed frames as they complete. Throws on a frame above `max` or one cut short.
+ *
+ * @param onWait - told how many bytes of an unfinished frame there are, whenever more are waited for.
+ */
+async function* frames(
+  source: AsyncIterable<{ subarray(): Uint8Array }>,
+  max: number,
+  onWait: (bytes: number) => void = () => {},
+): AsyncGenerator<Uint8Array> {
   let chunks: Uint8Array[] = [];
   let have = 0;
   let need = 1;
@@ -254,6 +306,7 @@ async function* frames(source: AsyncIterable<{ subarray(): Uint8Array }>, max: n
       have -= need;
       need = 1;
     }
+    onWait(have);
   }
   if (have > 0) throw new Error("the stream ended inside a message");
 }
