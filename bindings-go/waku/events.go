@@ -7,14 +7,18 @@ import (
 	"chatsdk/abi"
 )
 
-// waitingEnvelopes: with so many not yet taken, further pushes wait, and so does the node that pushes them.
-const waitingEnvelopes = 4096
+// With so many envelopes, or bytes of them, not yet taken, further pushes wait, and so does the node that pushes them.
+const (
+	waitingEnvelopes = 4096
+	waitingBytes     = 32 << 20
+)
 
 // events are on their way to whoever ranges over Start.
 type events struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	waiting []*abi.TransportEvent
+	bytes   int // of the envelopes in waiting
 	ended   bool
 }
 
@@ -28,13 +32,14 @@ func newEvents() *events {
 func (e *events) put(event *abi.TransportEvent, patient bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for patient && len(e.waiting) >= waitingEnvelopes && !e.ended {
+	for patient && (len(e.waiting) >= waitingEnvelopes || e.bytes >= waitingBytes) && !e.ended {
 		e.changed.Wait()
 	}
 	if e.ended {
 		return
 	}
 	e.waiting = append(e.waiting, event)
+	e.bytes += len(event.GetEnvelope().GetPayload())
 	e.changed.Broadcast()
 }
 
@@ -56,6 +61,7 @@ func (e *events) take(ctx context.Context) (*abi.TransportEvent, bool) {
 	event := e.waiting[0]
 	e.waiting[0] = nil
 	e.waiting = e.waiting[1:]
+	e.bytes -= len(event.GetEnvelope().GetPayload())
 	e.changed.Broadcast()
 	return event, true
 }

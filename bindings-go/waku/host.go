@@ -19,8 +19,13 @@ import (
 	"github.com/multiformats/go-multiaddr"
 )
 
-// maxPushStreams: a node opens one stream for each message it pushes, in a burst all at once.
-const maxPushStreams = 4096
+const (
+	// maxPushStreams of one node. It opens one stream for each message it pushes, in a burst many at a time. What comes on further ones is left to the
+	// history.
+	maxPushStreams = 512
+	// maxStreams of all nodes together.
+	maxStreams = 4096
+)
 
 // newHost makes a libp2p host of a client: it dials, listens nowhere, and has a new identity each time.
 func newHost(further ...libp2p.Option) (host.Host, error) {
@@ -29,10 +34,11 @@ func newHost(further ...libp2p.Option) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	pushes := rcmgr.ResourceLimits{StreamsInbound: maxPushStreams, Streams: 2 * maxPushStreams}
+	all := rcmgr.ResourceLimits{StreamsInbound: maxStreams, Streams: 2 * maxStreams}
+	ofNode := rcmgr.ResourceLimits{StreamsInbound: maxPushStreams, Streams: 2 * maxPushStreams}
 	limits := rcmgr.PartialLimitConfig{
-		System: pushes, Transient: pushes, PeerDefault: pushes, ProtocolDefault: pushes, ProtocolPeerDefault: pushes,
-		ServiceDefault: pushes, ServicePeerDefault: pushes,
+		System: all, Transient: all, ProtocolDefault: all, ServiceDefault: all,
+		PeerDefault: ofNode, ProtocolPeerDefault: ofNode, ServicePeerDefault: ofNode,
 	}
 	resources, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(rcmgr.DefaultLimits.AutoScale())))
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -205,5 +206,34 @@ func TestF3_AnAddressWithoutAPeerIDWorks(t *testing.T) {
 			t.Errorf("got %q", got.GetPayload())
 		}
 		alice.stop(t)
+	}
+}
+
+func TestF3_ThreeThousandMessagesPushedAtOnceAllArrive(t *testing.T) {
+	const clients, each = 5, 600
+	node := servicenode.Start(t)
+	bob := listen(t, waku.Options{Peers: []string{node.TCP}})
+	bob.subscribe(t, topic)
+	next(t, bob.online)
+	var publishing sync.WaitGroup
+	for c := range clients {
+		alice := listen(t, waku.Options{Peers: []string{node.TCP}, PublishConcurrency: 60})
+		next(t, alice.online)
+		for i := range each {
+			publishing.Go(func() {
+				payload := fmt.Appendf(nil, "client %d, message %d", c, i)
+				if err := alice.Publish(context.Background(), &abi.Publish{Topic: topic, Payload: payload}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	heard := map[string]bool{}
+	for range clients * each {
+		heard[string(next(t, bob.envelopes).GetPayload())] = true
+	}
+	publishing.Wait()
+	if len(heard) != clients*each {
+		t.Errorf("%d of %d messages", len(heard), clients*each)
 	}
 }

@@ -59,6 +59,8 @@ type node struct {
 	open  context.Context
 	close context.CancelCauseFunc
 	alarm chan struct{}
+	// reading has those of its pushes that are being read.
+	reading chan struct{}
 	// turn: subscription changes and checks take turns.
 	turn sync.Mutex
 	// subscribed is what the node agreed to; of whose turn it is.
@@ -80,7 +82,7 @@ func openNode(h host.Host, id peer.ID, options Options, relaying bool, onChange 
 	}
 	offers := func(id protocol.ID) bool { return slices.Contains(protocols, id) }
 	n := &node{
-		host: h, id: id, options: options, onChange: onChange, alarm: make(chan struct{}, 1), subscribed: topics{},
+		host: h, id: id, options: options, onChange: onChange, alarm: make(chan struct{}, 1), reading: make(chan struct{}, wire.PushesAtOnce), subscribed: topics{},
 		canPush: offers(wire.LightPush), canStore: offers(wire.Store), hasFilter: offers(wire.FilterSubscribe),
 	}
 	if relaying {

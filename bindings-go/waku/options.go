@@ -38,7 +38,7 @@ type Options struct {
 	WatchdogInterval time.Duration
 	// ReconnectMin and ReconnectMax: pauses between attempts to connect to a node, doubling. Defaults 250 ms and 15 s.
 	ReconnectMin, ReconnectMax time.Duration
-	// Prover makes the proof of each message that the core publishes under a rate limit; such a message is not published without. Default: none.
+	// Prover makes the proof of each message that the core publishes under a rate limit. Default: none, messages carry no proof.
 	Prover Prover
 	// Logger gets lines about connections; never contents. Default: none.
 	Logger *slog.Logger

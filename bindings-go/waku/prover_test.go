@@ -105,6 +105,16 @@ func TestS1_TheProofIsInField21OfTheMessageItIsAbout(t *testing.T) {
 	}
 }
 
+func TestS1_WithoutAProverASlotIsOnlyCounted(t *testing.T) {
+	transport, relay := recorded(t, nil)
+	if err := transport.Publish(t.Context(), limited("payload", 7, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if message := relay.published[0]; message.RateLimitProof != nil || string(message.GetPayload()) != "payload" {
+		t.Errorf("published %v", message)
+	}
+}
+
 func TestS1_WithoutASlotNoProofIsMade(t *testing.T) {
 	transport, relay := recorded(t, proving(func(context.Context, waku.ProofRequest) ([]byte, error) {
 		t.Error("a proof was made")
@@ -118,12 +128,11 @@ func TestS1_WithoutASlotNoProofIsMade(t *testing.T) {
 	}
 }
 
-func TestS1_WithoutAProofAMessageWithASlotDoesNotLeave(t *testing.T) {
+func TestS1_AProofThatFailsOrIsEmptyKeepsItsMessage(t *testing.T) {
 	stale := fault.New(abi.ErrorCode_INVALID_ARGUMENT, "rln: epoch is 7, but the timestamp is in epoch 8")
 	for want, prover := range map[string]waku.Prover{
-		"Prover: missing": nil,
-		"epoch is 7":      proving(func(context.Context, waku.ProofRequest) ([]byte, error) { return nil, stale }),
-		"an empty proof":  proving(func(context.Context, waku.ProofRequest) ([]byte, error) { return nil, nil }),
+		"epoch is 7":     proving(func(context.Context, waku.ProofRequest) ([]byte, error) { return nil, stale }),
+		"an empty proof": proving(func(context.Context, waku.ProofRequest) ([]byte, error) { return nil, nil }),
 	} {
 		transport, relay := recorded(t, prover)
 		err := transport.Publish(t.Context(), limited("x", 7, 0))

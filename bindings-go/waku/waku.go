@@ -119,9 +119,14 @@ func (t *Transport) start() error {
 		wire.AnswerCluster(stream, t.options.ClusterID, t.served())
 	})
 	h.SetStreamHandler(wire.FilterPush, func(stream network.Stream) {
-		from := stream.Conn().RemotePeer()
-		wire.ReceivePushes(stream, func(pubsubTopic string, message *wire.WakuMessage) {
-			if n := t.nodeOf(from); n != nil && n.isSubscriber() {
+		n := t.nodeOf(stream.Conn().RemotePeer())
+		if n == nil || !n.isSubscriber() {
+			// Nobody asked it to push.
+			_ = stream.Reset()
+			return
+		}
+		wire.ReceivePushes(stream, n.reading, func(pubsubTopic string, message *wire.WakuMessage) {
+			if n.isOpen() && n.isSubscriber() {
 				t.receive(pubsubTopic, message)
 				n.hear()
 			}

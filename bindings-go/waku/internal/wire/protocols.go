@@ -6,8 +6,10 @@
 package wire
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -34,8 +36,12 @@ const (
 	// maximumFrame holds a page of 100 messages of the network's largest size (150 KB); everything else is far smaller.
 	maximumFrame      = 32 << 20
 	maximumSmallFrame = 1 << 20
-	drainTimeout      = 2 * time.Second
-	answerTimeout     = 30 * time.Second
+	// maximumPush holds the largest message that nodes relay (go-waku, nwaku: 150 KiB, encoded), and what surrounds it.
+	maximumPush = 200 << 10
+	// pushTimeout is how long a pushed frame may take, from its first byte on, and the first one of a stream to begin.
+	pushTimeout   = 10 * time.Second
+	drainTimeout  = 2 * time.Second
+	answerTimeout = 30 * time.Second
 )
 
 // Status says that the node answered, and the answer is no. Codes as in HTTP, and Waku's own 42x and 50x.
@@ -128,25 +134,70 @@ func AnswerCluster(stream network.Stream, ownCluster uint16, shards []uint32) {
 	finish(stream, err)
 }
 
-// ReceivePushes hands on the messages that a node pushes on one stream.
-func ReceivePushes(stream network.Stream, onPush func(pubsubTopic string, message *WakuMessage)) {
-	finish(stream, readPushes(stream, onPush))
+// PushesAtOnce is how many pushes of one node may be in memory at a time: others wait unread.
+const PushesAtOnce = 64
+
+// ReceivePushes hands on the messages that a node pushes on one stream. reading is shared by the streams of one node, with PushesAtOnce places.
+func ReceivePushes(stream network.Stream, reading chan struct{}, onPush func(pubsubTopic string, message *WakuMessage)) {
+	finish(stream, readPushes(stream, reading, onPush))
 }
 
-func readPushes(from io.Reader, onPush func(pubsubTopic string, message *WakuMessage)) error {
-	reader := pbio.NewDelimitedReader(from, maximumSmallFrame)
+// pushes is what of a stream is needed to read them.
+type pushes interface {
+	io.Reader
+	SetReadDeadline(until time.Time) error
+}
+
+func readPushes(from pushes, reading chan struct{}, onPush func(pubsubTopic string, message *WakuMessage)) error {
+	buffered := bufio.NewReaderSize(from, 16)
+	if err := from.SetReadDeadline(time.Now().Add(pushTimeout)); err != nil {
+		return err
+	}
 	for {
-		push := &MessagePush{}
-		if err := reader.ReadMsg(push); err != nil {
+		// Without a place: a node may keep its stream for the next message.
+		if _, err := buffered.Peek(1); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err
 		}
-		if push.PubsubTopic != nil && push.Message != nil {
-			onPush(push.GetPubsubTopic(), push.GetMessage())
+		if err := takePush(from, buffered, reading, onPush); err != nil {
+			return err
+		}
+		if err := from.SetReadDeadline(time.Time{}); err != nil {
+			return err
 		}
 	}
+}
+
+func takePush(from pushes, buffered *bufio.Reader, reading chan struct{}, onPush func(pubsubTopic string, message *WakuMessage)) error {
+	reading <- struct{}{}
+	defer func() { <-reading }()
+	push, err := readPush(from, buffered)
+	if err == nil && push.PubsubTopic != nil && push.Message != nil {
+		// It may wait, and with it the others.
+		onPush(push.GetPubsubTopic(), push.GetMessage())
+	}
+	return err
+}
+
+func readPush(from pushes, buffered *bufio.Reader) (*MessagePush, error) {
+	if err := from.SetReadDeadline(time.Now().Add(pushTimeout)); err != nil {
+		return nil, err
+	}
+	length, err := binary.ReadUvarint(buffered)
+	if err == nil && length > maximumPush {
+		err = fmt.Errorf("a push of %d bytes", length)
+	}
+	if err != nil {
+		return nil, err
+	}
+	frame := make([]byte, length)
+	if _, err := io.ReadFull(buffered, frame); err != nil {
+		return nil, err
+	}
+	push := &MessagePush{}
+	return push, proto.Unmarshal(frame, push)
 }
 
 func ask(ctx context.Context, h host.Host, node peer.ID, id protocol.ID, request, response proto.Message, maximum int) error {
