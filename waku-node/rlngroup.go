@@ -15,13 +15,16 @@ const rlnGroupCommand = "rln-group"
 // defaultRLNIdentifier sets the proofs of a group made here apart from those of the Waku network.
 const defaultRLNIdentifier = "chatsdk/static-group/v1"
 
+// maxClientEpoch is the longest epoch that clients count, in seconds. Nodes would take longer ones.
+const maxClientEpoch = 24 * 3600
+
 // rlnGroup makes the files of a new RLN group, prints one line of JSON about it, and returns the exit status.
 func rlnGroup(arguments []string) int {
 	plan := rln.GroupPlan{}
 	flags := flag.NewFlagSet("waku-node "+rlnGroupCommand, flag.ContinueOnError)
 	flags.IntVar(&plan.Members, "members", 2, "`number` of members")
 	flags.Uint64Var(&plan.UserMessageLimit, "limit", 100, "`messages` that each member may send in an epoch, 1 to 65535")
-	flags.Int64Var(&plan.EpochSeconds, "epoch", 600, "`seconds` in an epoch")
+	flags.Int64Var(&plan.EpochSeconds, "epoch", 600, fmt.Sprintf("`seconds` in an epoch, 1 to %d", maxClientEpoch))
 	out := flags.String("out", "", "`folder` for group.json and member-0.json, member-1.json, ...; existing files are kept")
 	identifier := flags.String("identifier", defaultRLNIdentifier, "RLN identifier of the application, `text` of at most 32 bytes")
 	err := flags.Parse(arguments)
@@ -34,6 +37,8 @@ func rlnGroup(arguments []string) int {
 		return refuse(fmt.Errorf("unexpected argument %q", flags.Arg(0)), 2)
 	case *out == "":
 		return refuse(errors.New("-out is missing"), 2)
+	case plan.EpochSeconds > maxClientEpoch:
+		return refuse(fmt.Errorf("-epoch is %d, above %d: no client would open the group", plan.EpochSeconds, maxClientEpoch), 2)
 	case len(*identifier) > len(plan.RLNIdentifier):
 		return refuse(fmt.Errorf("-identifier has %d bytes, above %d", len(*identifier), len(plan.RLNIdentifier)), 2)
 	}

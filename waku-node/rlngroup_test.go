@@ -38,9 +38,16 @@ func TestS1_GroupCommandMakesAGroupForTheNode(t *testing.T) {
 	}
 }
 
+func TestS1_GroupCommandTakesEpochsAsLongAsClientsDo(t *testing.T) {
+	p := command(t, "rln-group", "--epoch", "86400", "--out", filepath.Join(t.TempDir(), "group"))
+	if code, output := p.exit(t); code != 0 || output == "" {
+		t.Errorf("status %d, output %q, errors %q", code, output, p.stderr.String())
+	}
+}
+
 func TestS1_GroupCommandRefusesBadArguments(t *testing.T) {
 	for arguments, want := range map[string]int{
-		"": 2, "--out x y": 2, "--members 0 --out x": 1, "--limit 65536 --out x": 1, "--epoch 0 --out x": 1,
+		"": 2, "--out x y": 2, "--members 0 --out x": 1, "--limit 65536 --out x": 1, "--epoch 0 --out x": 1, "--epoch 86401 --out x": 2,
 		"--identifier 123456789012345678901234567890123 --out x": 2, "--nonsense": 2,
 	} {
 		p := command(t, append([]string{"rln-group"}, strings.Fields(arguments)...)...)
