@@ -95,7 +95,7 @@ func (f *File) Write(_ context.Context, databaseID string, generation uint64) er
 	defer f.mu.Unlock()
 	f.unwritten[databaseID] = max(generation, f.unwritten[databaseID])
 	if f.timer == nil {
-		f.timer = time.AfterFunc(max(0, time.Until(f.lastWrite.Add(writeInterval))), f.flush)
+		f.timer = time.AfterFunc(max(0, time.Until(f.lastWrite.Add(writeInterval))), f.flushWhenDue)
 	}
 	return nil
 }
@@ -145,6 +145,20 @@ func (f *File) Close(context.Context) error {
 func (f *File) flush() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.writeAll()
+}
+
+// flushWhenDue is the timer's: where Flush or Close came first, nothing is written after them.
+func (f *File) flushWhenDue() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.timer != nil {
+		f.writeAll()
+	}
+}
+
+// writeAll belongs to the mutex.
+func (f *File) writeAll() {
 	if f.timer != nil {
 		f.timer.Stop()
 		f.timer = nil
