@@ -84,7 +84,7 @@ type SessionStateChanged struct {
 // QuotaChanged says that the rate limit holds messages back, or does no longer.
 type QuotaChanged struct {
 	Number
-	// Exhausted: messages wait for the next epoch. False: all that waited have been published.
+	// Exhausted: messages wait for the next epoch. False: none waits any more, the last are on their way.
 	Exhausted bool
 	// RenewsAt is when the next epoch begins.
 	RenewsAt time.Time

@@ -147,7 +147,7 @@ type Quota struct {
 	Limited bool
 	// Limit is the number of publications in an epoch.
 	Limit int
-	// Remaining are left for messages. Acknowledgements and repairs stop a little earlier.
+	// Remaining are left for messages. Acknowledgements and repairs may use a fifth of an epoch each (rounded up).
 	Remaining int
 	// RenewsAt is when the next epoch begins.
 	RenewsAt time.Time

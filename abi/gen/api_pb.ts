@@ -661,7 +661,7 @@ export const SessionStateChangedSchema: GenMessage<SessionStateChanged> = /*@__P
  */
 export type QuotaChanged = Message$1<"chatsdk.v1.QuotaChanged"> & {
   /**
-   * True: messages wait for the next epoch. False: all that waited have been published.
+   * True: messages wait for the next epoch. False: none waits any more, the last are on their way.
    *
    * @generated from field: bool exhausted = 1;
    */
@@ -1169,7 +1169,7 @@ export type Quota = Message$1<"chatsdk.v1.Quota"> & {
   limit: number;
 
   /**
-   * Left for messages. Acknowledgements and repairs stop a little earlier.
+   * Left for messages. Acknowledgements and repairs may use a fifth of an epoch each (rounded up).
    *
    * @generated from field: uint32 remaining = 3;
    */

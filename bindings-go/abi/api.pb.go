@@ -1341,7 +1341,7 @@ func (x *SessionStateChanged) GetSessionState() SessionState {
 // The rate limit holds messages back, or does no longer. Of the whole database: names no account.
 type QuotaChanged struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// True: messages wait for the next epoch. False: all that waited have been published.
+	// True: messages wait for the next epoch. False: none waits any more, the last are on their way.
 	Exhausted bool `protobuf:"varint,1,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
 	// When the next epoch begins, Unix time in milliseconds.
 	RenewsMs      uint64 `protobuf:"varint,2,opt,name=renews_ms,json=renewsMs,proto3" json:"renews_ms,omitempty"`
@@ -2356,7 +2356,7 @@ type Quota struct {
 	Limited bool `protobuf:"varint,1,opt,name=limited,proto3" json:"limited,omitempty"`
 	// Publications in an epoch.
 	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Left for messages. Acknowledgements and repairs stop a little earlier.
+	// Left for messages. Acknowledgements and repairs may use a fifth of an epoch each (rounded up).
 	Remaining uint32 `protobuf:"varint,3,opt,name=remaining,proto3" json:"remaining,omitempty"`
 	// When the next epoch begins, Unix time in milliseconds.
 	RenewsMs uint64 `protobuf:"varint,4,opt,name=renews_ms,json=renewsMs,proto3" json:"renews_ms,omitempty"`

@@ -1,9 +1,20 @@
 import { describe, expect, test } from "vitest";
-import { AgentError, type JsonObject, type Language } from "../agent/agent-process.ts";
+import { AgentError, type Language } from "../agent/agent-process.ts";
 import { Actor } from "../src/actor.ts";
 import { testedLanguages, Theatre } from "./support/agents.ts";
 import { afterwards } from "./support/network.ts";
 import { until } from "./support/person.ts";
+import {
+  accept,
+  expectDelivered,
+  expectToldOfQuota,
+  linkOf,
+  numbered,
+  quotaOf,
+  send,
+  topicsOf,
+  withStatus,
+} from "./support/quota.ts";
 import { type GroupPlan, RlnNetwork } from "./support/rln-network.ts";
 
 /** S1, S4: clients of all languages with real proofs, on a node that verifies them and refuses what is over quota. */
@@ -49,81 +60,11 @@ class Club {
   }
 }
 
-async function accountOf(who: Actor): Promise<{ id: string; deliveryAddress: string }> {
-  return (await who.call("defaultAccount")) as { id: string; deliveryAddress: string };
-}
-
-async function topicsOf(...people: Actor[]): Promise<string[]> {
-  return (await Promise.all(people.map(accountOf))).map(({ deliveryAddress }) => deliveryAddress);
-}
-
-async function linkOf(who: Actor): Promise<string> {
-  const { link } = (await who.call("createInvite", { accountId: (await accountOf(who)).id })) as { link: string };
-  return link;
-}
-
-async function accept(who: Actor, link: string, text: string): Promise<string> {
-  const params = { accountId: (await accountOf(who)).id, link, content: { text } };
-  return ((await who.call("acceptInvite", params)) as { id: string }).id;
-}
-
-const send = (who: Actor, conversationId: string, text: string) =>
-  who.call("send", { conversationId, content: { text } });
-
-const quotaOf = async (who: Actor) =>
-  (await who.call("quota")) as { limit: number; remaining: number; renewsAt: string; waiting: number };
-
-const eventsOf = (who: Actor, type: string) => who.events.filter((event) => event["type"] === type);
-
-/** What arrived in a conversation, in the order in which it came. */
-function received(who: Actor, conversationId: string): unknown[] {
-  const messages = eventsOf(who, "messageReceived").map(({ message }) => message as JsonObject);
-  return messages.filter((message) => message["conversationId"] === conversationId).map(({ text }) => text);
-}
-
-/** Ids of our messages that reached one of the statuses. */
-const withStatus = (who: Actor, ...wanted: string[]) =>
-  new Set(
-    eventsOf(who, "messageStatusChanged").flatMap(({ status, messageId }) =>
-      wanted.includes(status as string) ? [messageId] : [],
-    ),
-  );
-
-/** All of it, in order; the author knows, and none of his failed. */
-async function expectDelivered(from: Actor, to: Actor, conversationId: string, texts: readonly string[]) {
-  const pair = `${from.name} to ${to.name}`;
-  const arrived = () => received(to, conversationId);
-  await until(
-    () => arrived().includes(texts.at(-1)),
-    () => `${pair}: ${arrived().length} of ${texts.length} have arrived`,
-    PATIENCE_MS,
-  );
-  expect(arrived(), pair).toEqual(texts);
-  const ours = async () => (await from.call("messages", { conversationId, limit: 100 })) as JsonObject[];
-  await until(
-    async () => (await ours()).every(({ outgoing, status }) => outgoing !== true || status === "delivered"),
-    () => `${pair}: all are delivered`,
-    PATIENCE_MS,
-    200,
-  );
-  expect(withStatus(from, "failed"), pair).toEqual(new Set());
-}
-
-/** Told that messages wait, and at last that none does. */
-function expectToldOfQuota(who: Actor): void {
-  const changes = eventsOf(who, "quotaChanged").map(({ exhausted }) => exhausted);
-  expect(changes.length, who.name).toBeGreaterThanOrEqual(2);
-  expect(changes, who.name).toEqual(changes.map((_, index) => index % 2 === 0));
-  expect(changes.at(-1), who.name).toBe(false);
-}
-
 const codeOf = (call: Promise<unknown>) =>
   call.then(
     () => "none",
     (error: unknown) => (error instanceof AgentError ? error.code : String(error)),
   );
-
-const numbered = (count: number) => Array.from({ length: count }, (_, i) => `message ${i + 1}`);
 
 describe("members of all languages", () => {
   test("S1 S4 each over its quota talks to the next: all is delivered in the next epochs, in order, and the node refuses nothing", async () => {
@@ -150,6 +91,31 @@ describe("members of all languages", () => {
     await Promise.all(people.map((who, i) => expectDelivered(who, people[next(i)]!, conversations[i]!, texts)));
     for (const who of people) expectToldOfQuota(who);
 
+    await club.network.expectNoSlotTwice(await topicsOf(...people));
+    await Promise.all(people.map((who) => who.end("stop")));
+    await club.network.expectNothingRefused(texts.length * people.length);
+  });
+
+  test("S1 S4 F4 what is written as an epoch ends, proofs still to be made, arrives in order", async () => {
+    const plan = { members: Math.max(2, languages.length), limit: 8, epochSeconds: 20 };
+    const club = await Club.open(plan);
+    const people = Array.from({ length: plan.members }, (_, i) => {
+      const language = languages[i % languages.length]!;
+      return club.actor(`${language}-${i}`, language);
+    });
+    await Promise.all(people.map((who, member) => club.start(who, member)));
+    const links = await Promise.all(people.map(linkOf));
+    const next = (i: number) => (i + 1) % people.length;
+    const texts = numbered(14);
+    const conversations = await Promise.all(people.map((who, i) => accept(who, links[next(i)]!, texts[0]!)));
+    await Promise.all(
+      people.map((who, i) => expectDelivered(who, people[next(i)]!, conversations[i]!, texts.slice(0, 1))),
+    );
+    await club.network.beforeEndOfEpoch(1200);
+    await Promise.all(
+      people.map((who, i) => Promise.all(texts.slice(1).map((text) => send(who, conversations[i]!, text)))),
+    );
+    await Promise.all(people.map((who, i) => expectDelivered(who, people[next(i)]!, conversations[i]!, texts)));
     await club.network.expectNoSlotTwice(await topicsOf(...people));
     await Promise.all(people.map((who) => who.end("stop")));
     await club.network.expectNothingRefused(texts.length * people.length);

@@ -60,6 +60,8 @@ export class World {
   censor: (publication: Publication) => boolean = () => false;
   /** No node takes the envelope: the machine is told. */
   refuse: (publication: Publication) => boolean = () => false;
+  /** Publications with a slot wait for proofs, one at a time, each of which takes so long. One whose epoch is over fails instead. */
+  proving: { epochMs: number; takesMs: number } | undefined;
   /** Asked before each step of a running machine. */
   fault: (machine: Machine, input: InputValue) => Fault | undefined = () => undefined;
   /** Machines whose application leaves events unacknowledged. */
@@ -67,6 +69,7 @@ export class World {
   readonly #queue: Scheduled[] = [];
   readonly #topics = new Map<Machine, Set<string>>();
   readonly #wakes = new Map<Machine, number>();
+  readonly #provingUntil = new Map<Machine, number>();
   readonly #offline = new Set<Machine>();
   readonly #store: { atMs: number; topic: string; payload: Uint8Array }[] = [];
   readonly #unacknowledged = new Map<Machine, number>();
@@ -175,15 +178,32 @@ export class World {
     });
   }
 
-  #publish(machine: Machine, { publishId, topic, payload, slot }: Publish): void {
+  #publish(machine: Machine, publish: Publish): void {
+    if (!this.proving || !publish.slot) return this.#publishNow(machine, publish);
+    const { epochMs, takesMs } = this.proving;
+    const { publishId, slot } = publish;
+    const startMs = Math.max(this.nowMs, this.#provingUntil.get(machine) ?? 0);
+    if (Math.floor(startMs / epochMs) !== Number(slot.epoch)) {
+      this.at(startMs - this.nowMs, () => this.#published(machine, publishId, false));
+      return;
+    }
+    this.#provingUntil.set(machine, startMs + takesMs);
+    this.at(startMs + takesMs - this.nowMs, () => {
+      if (this.isRunning(machine)) this.#publishNow(machine, publish);
+    });
+  }
+
+  #publishNow(machine: Machine, { publishId, topic, payload, slot }: Publish): void {
     const publication = { atMs: this.nowMs, from: machine.name, publishId, topic, payload, ...(slot && { slot }) };
     this.published.push(publication);
     const ok = !this.refuse(publication);
-    this.at(1, () => {
-      if (this.isRunning(machine)) this.feed(machine, { case: "publishResult", value: { publishId, ok } });
-    });
+    this.at(1, () => this.#published(machine, publishId, ok));
     if (!ok || this.censor(publication)) return;
     this.inject(topic, payload);
+  }
+
+  #published(machine: Machine, publishId: string, ok: boolean): void {
+    if (this.isRunning(machine)) this.feed(machine, { case: "publishResult", value: { publishId, ok } });
   }
 
   /** An envelope enters the network, whoever made it. */

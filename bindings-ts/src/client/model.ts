@@ -133,7 +133,7 @@ export type ChatEvent = {
   /** Somebody used a single-use link that was used before. */
   | { type: "inviteReused"; accountId: string; inviteId: string }
   | { type: "sessionStateChanged"; accountId: string; conversationId: string; session: SessionStateName }
-  /** The rate limit holds messages back until `renewsAt`; or (`exhausted` false) all that waited have been published. */
+  /** The rate limit holds messages back until `renewsAt`; or (`exhausted` false) none is held back any more, the last are on their way. */
   | { type: "quotaChanged"; exhausted: boolean; renewsAt: Date }
   /** The transport gained or lost its connection. Number 0: never stored. */
   | { type: "connectionChanged"; online: boolean }
@@ -143,7 +143,7 @@ export type ChatEvent = {
 export interface Quota {
   /** Publications in an epoch. */
   limit: number;
-  /** Left for messages; acknowledgements and repairs use a fifth each at most. */
+  /** Left for messages; acknowledgements and repairs may use a fifth of an epoch each (rounded up). */
   remaining: number;
   /** When the next epoch begins. */
   renewsAt: Date;

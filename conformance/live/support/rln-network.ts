@@ -71,6 +71,12 @@ export class RlnNetwork {
     if (left < atLeastMs) await pause(left + 50);
   }
 
+  /** Waits for a moment so long before the end of an epoch. */
+  async beforeEndOfEpoch(leftMs: number): Promise<void> {
+    const left = this.#epochMs - (Date.now() % this.#epochMs);
+    await pause(left > leftMs ? left - leftMs : left + this.#epochMs - leftMs);
+  }
+
   /** Every stored message has a proof, and no slot was used for two: a nullifier is that of member, epoch and message id. Returns how many. */
   async expectNoSlotTwice(topics: readonly string[]): Promise<number> {
     const hex = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString("hex");

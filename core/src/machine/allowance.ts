@@ -20,13 +20,14 @@ export class Allowance {
   readonly #limit: Settings["rateLimit"];
   #record: RateRecord;
   readonly #nowMs: number;
-  readonly #epoch: bigint;
+  /** The present one. */
+  readonly epoch: bigint;
 
   constructor(limit: Settings["rateLimit"], record: RateRecord, nowMs: number) {
     this.#limit = limit;
     this.#record = record;
     this.#nowMs = nowMs;
-    this.#epoch = limit ? BigInt(Math.floor(nowMs / limit.epochMs)) : 0n;
+    this.epoch = limit ? BigInt(Math.floor(nowMs / limit.epochMs)) : 0n;
   }
 
   /** For a part of a step that may be dropped. */
@@ -46,12 +47,11 @@ export class Allowance {
   take(priority: Priority): { slot?: RateSlot } | undefined {
     if (!this.#limit) return {};
     if (!this.allows(priority)) return undefined;
-    const epoch = this.#epoch;
     const use = this.#use() ?? this.#open();
     this.#changed = true;
     if (priority === Priority.ACKNOWLEDGEMENT) use.acknowledgements++;
     else if (priority === Priority.REPAIR) use.repairs++;
-    return { slot: create(RateSlotSchema, { epoch, messageId: use.used++ }) };
+    return { slot: create(RateSlotSchema, { epoch: this.epoch, messageId: use.used++ }) };
   }
 
   allows(priority: Priority): boolean {
@@ -72,7 +72,7 @@ export class Allowance {
   get remaining(): number {
     if (!this.#limit) return 0;
     const use = this.#use();
-    if (!use && this.#epoch <= this.#record.closedEpoch) return 0;
+    if (!use && this.epoch <= this.#record.closedEpoch) return 0;
     return Math.max(0, this.#limit.messages - (use?.used ?? 0));
   }
 
@@ -80,7 +80,7 @@ export class Allowance {
   get renewsMs(): number {
     if (!this.#limit) return 0;
     const { closedEpoch } = this.#record;
-    return (Number(this.#epoch > closedEpoch ? this.#epoch : closedEpoch) + 1) * this.#limit.epochMs;
+    return (Number(this.epoch > closedEpoch ? this.epoch : closedEpoch) + 1) * this.#limit.epochMs;
   }
 
   /**
@@ -124,7 +124,7 @@ export class Allowance {
     if (!this.#limit) return;
     this.#changed = true;
     for (const use of this.#record.epochs) use.used = ALL;
-    if (this.#epoch > this.#record.closedEpoch) this.#record.closedEpoch = this.#epoch;
+    if (this.epoch > this.#record.closedEpoch) this.#record.closedEpoch = this.epoch;
   }
 
   /** What must be stored before anything leaves; `undefined`: nothing was used. */
@@ -133,12 +133,12 @@ export class Allowance {
   }
 
   #use() {
-    return this.#record.epochs.find(({ epoch }) => epoch === this.#epoch);
+    return this.#record.epochs.find(({ epoch }) => epoch === this.epoch);
   }
 
   /** Begins to count in this epoch; of too many, the oldest is closed for good. */
   #open() {
-    const use = create(EpochUseSchema, { epoch: this.#epoch });
+    const use = create(EpochUseSchema, { epoch: this.epoch });
     const { epochs } = this.#record;
     epochs.push(use);
     epochs.sort((a, b) => (a.epoch < b.epoch ? -1 : 1));

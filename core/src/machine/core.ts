@@ -41,7 +41,7 @@ import { closeAllowances, loadAllowance, settleAllowance } from "./rate-limit.ts
 import { Keys, lastPart } from "./records.ts";
 import { acceptRepair, markLost, noteRepairPublished, requestRepair } from "./repair.ts";
 import { acceptInvite } from "./setting-up.ts";
-import { Step, type Steps, type Surroundings } from "./step.ts";
+import { Step, type Steps, type Surroundings, type UnderWay } from "./step.ts";
 import { noteSyncRefused } from "./synchronizing.ts";
 import { askHistorySoon, recallTimers, recallTimersAtStart, rescheduleMaintenance, wake } from "./waking.ts";
 
@@ -69,8 +69,7 @@ export class Core {
   readonly #surroundings: Surroundings;
   readonly #history = new History();
   readonly #events = new EventWindow();
-  /** By publish id; of sync messages the envelope, which is stored nowhere else. */
-  readonly #publishing = new Map<string, Uint8Array>();
+  readonly #publishing = new Map<string, UnderWay>();
   /** What the last outcome added to `#publishing`. */
   #justReleased: string[] = [];
   readonly #config: Config;
@@ -134,21 +133,22 @@ export class Core {
     }
   }
 
-  /** The publication is not under way any more. Returns the envelope that was kept of it. */
-  #published({ input }: Input): Uint8Array {
-    if (input.case !== "publishResult") return EMPTY;
+  /** The publication is not under way any more. Returns what was known of it. */
+  #published({ input }: Input): UnderWay | undefined {
+    if (input.case !== "publishResult") return undefined;
     const { publishId } = input.value;
-    const envelope = this.#publishing.get(publishId);
+    const publication = this.#publishing.get(publishId);
     this.#publishing.delete(publishId);
-    return envelope ?? EMPTY;
+    return publication;
   }
 
   #release(outcome: Outcome): Outcome {
     for (const { effect } of outcome.effects) {
       if (effect.case !== "publish") continue;
-      const { publishId, payload } = effect.value;
+      const { publishId, payload, slot } = effect.value;
       if (this.#publishing.has(publishId)) continue;
-      this.#publishing.set(publishId, publishId.startsWith("s/") ? payload : EMPTY);
+      const envelope = publishId.startsWith("s/") ? payload : EMPTY;
+      this.#publishing.set(publishId, { envelope, epoch: slot?.epoch });
       this.#justReleased.push(publishId);
     }
     return outcome;
@@ -168,7 +168,7 @@ export class Core {
     for (const publishId of this.#justReleased.splice(0)) this.#publishing.delete(publishId);
   }
 
-  *#serve(step: Step, { input }: Input, published: Uint8Array): Steps<Reply | undefined> {
+  *#serve(step: Step, { input }: Input, published: UnderWay | undefined): Steps<Reply | undefined> {
     const history = this.#history;
     switch (input.case) {
       case "start":
@@ -231,16 +231,20 @@ function* online(step: Step, history: History, starting = false): Steps<void> {
 }
 
 /** Publish ids: m/<conversation>/<sequence>/<session>, s/<conversation>/<session> for sync messages, r/<conversation> for repairs. */
-function* publishResult(step: Step, { publishId, ok }: PublishResult, published: Uint8Array): Steps<void> {
+function* publishResult(
+  step: Step,
+  { publishId, ok }: PublishResult,
+  published: UnderWay = { envelope: EMPTY },
+): Steps<void> {
   const [kind, id, ...rest] = publishId.split("/");
   const record = yield* step.get(ConversationRecordSchema, Keys.conversation(id ?? ""));
   if (!record || id === undefined) return;
   const conversation = Conversation.fromRecord(id, record);
   if (kind === "r") return noteRepairPublished(step, conversation, ok);
   if (rest.at(-1) !== conversation.sessionName) return;
-  if (kind === "m") yield* notePublished(step, conversation, Number(rest[0]), ok);
+  if (kind === "m") yield* notePublished(step, conversation, Number(rest[0]), ok, step.isOutdated(published));
   else if (!ok) {
-    noteSyncRefused(step, conversation, published);
+    noteSyncRefused(step, conversation, published.envelope);
     conversation.save(step);
   }
 }

@@ -90,6 +90,7 @@ export function sendContent(
     });
     record.envelope = sealEnvelope(step, conversation, sequence, record, sequence === 1 ? wrapFirst : undefined);
     // Not past those that wait.
+    if (firstOutdated(step, conversation) < sequence) holdBack(step, conversation);
     if (stream.waiting || stream.backlog)
       step.put(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence), record);
     else publishMessage(step, conversation, sequence, record);
@@ -164,6 +165,23 @@ function enterQueue(step: Step, { stream }: Conversation): void {
   stream.retryMs = BigInt(step.allowance.enqueue());
 }
 
+/** The rest follows when some of what is under way has ended. */
+function holdBack(step: Step, { stream }: Conversation): void {
+  stream.backlog = true;
+  // Who is to go on may never hear of it: the process may end before the nodes' answers are stored.
+  if (stream.retryMs === 0n) stream.retryMs = BigInt(step.nowMs + MAX_RETRY_MS);
+}
+
+/** Of the messages under way the first with a slot of a former epoch. It is about to fail: what follows it would overtake it. */
+function firstOutdated(step: Step, { id, sessionName }: Conversation): number {
+  const sequences = step
+    .outdatedUnder(`m/${id}/`)
+    .map((publication) => publication.split("/"))
+    .filter((parts) => parts[3] === sessionName)
+    .map((parts) => Number(parts[2]));
+  return Math.min(Infinity, ...sequences);
+}
+
 function publishId({ id, sessionName }: Conversation, sequence: number): string {
   return `m/${id}/${sequence}/${sessionName}`;
 }
@@ -195,12 +213,24 @@ function* unsentOf(step: Step, conversation: Conversation, limit = MAX_OUTBOX, a
   return found;
 }
 
-/** A publish of a message ended. */
-export function* notePublished(step: Step, conversation: Conversation, sequence: number, ok: boolean): Steps<void> {
+/** A publish of a message ended. `outdated`: its epoch is over. */
+export function* notePublished(
+  step: Step,
+  conversation: Conversation,
+  sequence: number,
+  ok: boolean,
+  outdated: boolean,
+): Steps<void> {
   const { stream } = conversation;
   const key = Keys.outgoing(conversation.id, sequence);
   // Gone if the peer has acknowledged it meanwhile: what waits behind it is to go on all the same.
   const record = yield* step.get(OutgoingRecordSchema, key);
+  if (!ok && outdated) {
+    stream.offeredUntil = Math.min(stream.offeredUntil, sequence - 1);
+    yield* publishUnsent(step, conversation);
+    conversation.save(step);
+    return;
+  }
   if (!ok) {
     const soon = step.nowMs + FIRST_RETRY_MS * 2 ** Math.min(stream.retryRound, 5);
     const idle =
@@ -261,15 +291,14 @@ export function* publishUnsent(step: Step, conversation: Conversation): Steps<bo
     stream.offeredUntil = 0;
     unsent = yield* unsentOf(step, conversation, most + 1);
   }
+  const outdated = firstOutdated(step, conversation);
   for (const [offered, sequence] of unsent.entries()) {
     if (offered >= share) {
       enterQueue(step, conversation);
       break;
     }
-    if (offered >= room) {
-      stream.backlog = true;
-      // Who is to go on may never hear of it: the process may end before the nodes' answers are stored.
-      stream.retryMs = BigInt(step.nowMs + MAX_RETRY_MS);
+    if (offered >= room || sequence > outdated) {
+      holdBack(step, conversation);
       break;
     }
     publishMessage(step, conversation, sequence, (yield* outgoing(step, conversation, sequence))!);

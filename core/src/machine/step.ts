@@ -44,13 +44,21 @@ type RowChange =
   | { case: "putConversation"; value: Conversation }
   | Exclude<Change["change"], { case: undefined | "putMessage" | "putConversation" }>;
 
+/** A publication whose result the host still owes. */
+export interface UnderWay {
+  /** Of a sync message, which is stored nowhere else; else empty. */
+  envelope: Uint8Array;
+  /** Of its slot. */
+  epoch?: bigint | undefined;
+}
+
 /** What all steps of a core share. */
 export interface Surroundings {
   crypto: Crypto;
   settings: Settings;
   vault: Vault;
-  /** Publish ids whose result the host still owes. */
-  publishing: ReadonlyMap<string, unknown>;
+  /** By publish id. */
+  publishing: ReadonlyMap<string, UnderWay>;
 }
 
 /**
@@ -251,6 +259,18 @@ export class Step {
   /** The host has not told yet how an earlier publication of this id ended. */
   isPublishing(publishId: string): boolean {
     return this.#surroundings.publishing.has(publishId);
+  }
+
+  /** Its slot is of another epoch than the present: without a proof by now it fails. */
+  isOutdated({ epoch }: UnderWay): boolean {
+    return epoch !== undefined && epoch !== this.allowance.epoch;
+  }
+
+  /** Ids of outdated publications that start with this. */
+  outdatedUnder(prefix: string): string[] {
+    return [...this.#surroundings.publishing].flatMap(([id, publication]) =>
+      id.startsWith(prefix) && this.isOutdated(publication) ? [id] : [],
+    );
   }
 
   log(message: string): void {

@@ -93,7 +93,7 @@ pub enum Event {
     QuotaChanged {
         /// See [`Event::number`].
         number: u64,
-        /// True: messages wait for the next epoch. False: all that waited have been published.
+        /// True: messages wait for the next epoch. False: none waits any more, the last are on their way.
         exhausted: bool,
         /// When the next epoch begins.
         renews_at: SystemTime,

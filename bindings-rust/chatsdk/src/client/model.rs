@@ -98,7 +98,7 @@ pub struct Quota {
     pub limited: bool,
     /// Publications in an epoch.
     pub limit: u32,
-    /// Left for messages. Acknowledgements and repairs stop a little earlier.
+    /// Left for messages. Acknowledgements and repairs may use a fifth of an epoch each (rounded up).
     pub remaining: u32,
     /// When the next epoch begins.
     pub renews_at: SystemTime,

@@ -392,7 +392,7 @@ pub struct SessionStateChanged {
 /// The rate limit holds messages back, or does no longer. Of the whole database: names no account.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QuotaChanged {
-    /// True: messages wait for the next epoch. False: all that waited have been published.
+    /// True: messages wait for the next epoch. False: none waits any more, the last are on their way.
     #[prost(bool, tag = "1")]
     pub exhausted: bool,
     /// When the next epoch begins, Unix time in milliseconds.
@@ -569,7 +569,7 @@ pub struct Quota {
     /// Publications in an epoch.
     #[prost(uint32, tag = "2")]
     pub limit: u32,
-    /// Left for messages. Acknowledgements and repairs stop a little earlier.
+    /// Left for messages. Acknowledgements and repairs may use a fifth of an epoch each (rounded up).
     #[prost(uint32, tag = "3")]
     pub remaining: u32,
     /// When the next epoch begins, Unix time in milliseconds.

@@ -24,16 +24,13 @@ impl Outgoing {
         Self { prover, turn: Arc::new(Semaphore::new(1)), timestamps: Timestamps::default() }
     }
 
-    /// Fails if the publication has a slot and there is no prover, or with what the prover says.
+    /// Fails with what the prover says. Without a prover no publication has a proof: the rate limit is counted, not proven.
     pub(super) async fn message(&self, publication: Publish) -> Result<WakuMessage> {
         let Publish { topic, payload, slot, .. } = publication;
         let mut message = WakuMessage { payload, content_topic: topic, ..WakuMessage::default() };
-        let Some(slot) = slot else {
+        let (Some(slot), Some(prover)) = (slot, self.prover.clone()) else {
             message.timestamp = Some(self.timestamps.next(SystemTime::now()));
             return Ok(message);
-        };
-        let Some(prover) = self.prover.clone() else {
-            return Err(failed("prover: missing; a client with a rate limit needs one, see the option rln"));
         };
         let turn = Arc::clone(&self.turn).acquire_owned().await;
         let turn = turn.map_err(|error| failed("no proof can be made; report this").caused_by(error))?;
@@ -121,12 +118,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s1_a_slot_without_a_prover_fails_and_a_publication_without_a_slot_needs_none() {
+    async fn s1_without_a_prover_a_slot_is_only_counted_and_no_publication_has_a_proof() {
         let outgoing = Outgoing::new(None);
-        let error = outgoing.message(publication(Some(0))).await.unwrap_err();
-        assert_eq!(error.code(), ErrorCode::TransportFailed);
-        assert!(error.message().starts_with("prover: missing"), "{error}");
-        assert!(outgoing.message(publication(None)).await.is_ok());
+        for slot in [Some(0), None] {
+            assert_eq!(outgoing.message(publication(slot)).await.unwrap().rate_limit_proof, None);
+        }
     }
 
     #[tokio::test]
