@@ -110,6 +110,12 @@ describe("files", () => {
       },
     ],
     [
+      "group.epochSeconds",
+      (g) => {
+        g.epochSeconds = 86_401;
+      },
+    ],
+    [
       "group.members",
       (g) => {
         g.members = {};
@@ -143,6 +149,21 @@ describe("files", () => {
     const error = failure(() => parseRlnGroup(spoilt(groupJson, change)));
     expect(error.code).toBe(ErrorCode.INVALID_ARGUMENT);
     expect(error.message).toContain(`rln.${field}: `);
+  });
+
+  test("S1: the longest epochs are a day, as the core counts them", () => {
+    const longest = spoilt(groupJson, (g) => {
+      g.epochSeconds = 86_400;
+    });
+    expect(parseRlnGroup(longest).epochSeconds).toBe(86_400);
+  });
+
+  test("S3: an error about a group holds no part of what was given in its place", () => {
+    for (const text of [credentialsJson, JSON.stringify(credentialsJson), credentialsJson.slice(1)]) {
+      const error = failure(() => parseRlnGroup(text));
+      expect(error.message).toContain("rln.group");
+      expect(JSON.stringify([error.message, error.cause])).not.toContain(vectors.identitySecret.slice(0, 8));
+    }
   });
 
   test("S3: an error about credentials holds no part of them", () => {

@@ -30,19 +30,26 @@ export interface RlnCredentials {
 const FILE_VERSION = 1;
 const MAX_MEMBERS = 2 ** 20;
 const MAX_MESSAGE_LIMIT = 2 ** 16 - 1;
-const MAX_EPOCH_SECONDS = 365 * 24 * 3600;
+/** The core's: nodes take groups with longer epochs, clients do not. */
+const MAX_EPOCH_SECONDS = 24 * 3600;
+
+const REMEDY = {
+  group: "give the content of group.json as rln-group wrote it",
+  credentials: "give the content of member-N.json as rln-group wrote it",
+};
+type File = keyof typeof REMEDY;
 
 /** Reads a group's file. Throws INVALID_ARGUMENT, naming the field. */
 export function parseRlnGroup(json: string): RlnGroup {
   const fields = readObject(json, "group");
   const members = fields["members"];
-  if (!Array.isArray(members)) throw invalid("group.members", "must be a list");
+  if (!Array.isArray(members)) throw invalid("group.members", `must be a list; ${REMEDY.group}`);
   return checkGroup({
     rlnIdentifier: bytes(fields, "rlnIdentifier", "group"),
     epochSeconds: integer(fields, "epochSeconds", "group"),
     members: members.map((member: unknown, index) => {
-      const where = `group.members[${index}]`;
-      if (typeof member !== "object" || member === null) throw invalid(where, "must be an object");
+      const where = `group.members[${index}]` as const;
+      if (typeof member !== "object" || member === null) throw invalid(where, `must be an object; ${REMEDY.group}`);
       const own = member as Record<string, unknown>;
       return {
         identityCommitment: bytes(own, "identityCommitment", where),
@@ -64,18 +71,24 @@ export function parseRlnCredentials(json: string): RlnCredentials {
   };
 }
 
-/** Throws INVALID_ARGUMENT for a group that no node would take. */
+/** Throws INVALID_ARGUMENT for a group that no node or no client would take. */
 export function checkGroup(group: RlnGroup): RlnGroup {
-  checkSize("group.rlnIdentifier", group.rlnIdentifier);
+  if (typeof group !== "object" || group === null || !Array.isArray(group.members))
+    throw invalid("group", "must be what parseRlnGroup makes of the content of group.json");
+  checkSize("group.rlnIdentifier", group.rlnIdentifier, "parseRlnGroup");
   checkRange("group.epochSeconds", group.epochSeconds, 1, MAX_EPOCH_SECONDS);
   checkRange("group.members.length", group.members.length, 1, MAX_MEMBERS);
   const seen = new Map<string, number>();
   for (const [index, member] of group.members.entries()) {
     const where = `group.members[${index}]`;
-    checkSize(`${where}.identityCommitment`, member.identityCommitment);
+    checkSize(`${where}.identityCommitment`, member?.identityCommitment, "parseRlnGroup");
     checkRange(`${where}.userMessageLimit`, member.userMessageLimit, 1, MAX_MESSAGE_LIMIT);
     const other = seen.get(toHex(member.identityCommitment));
-    if (other !== undefined) throw invalid(`${where}.identityCommitment`, `is that of member ${other}`);
+    if (other !== undefined)
+      throw invalid(
+        `${where}.identityCommitment`,
+        `is that of member ${other}; give each member an identity of his own`,
+      );
     seen.set(toHex(member.identityCommitment), index);
   }
   return group;
@@ -83,58 +96,74 @@ export function checkGroup(group: RlnGroup): RlnGroup {
 
 /** Throws INVALID_ARGUMENT for credentials that are not those of a member. Whether the secret fits, the prover finds out. */
 export function checkCredentials(credentials: RlnCredentials, group: RlnGroup): void {
-  checkSize("credentials.identitySecret", credentials.identitySecret);
+  if (typeof credentials !== "object" || credentials === null)
+    throw invalid("credentials", "must be what parseRlnCredentials makes of the content of member-N.json");
+  for (const name of ["rlnIdentifier", "identityCommitment", "identitySecret"] as const)
+    checkSize(`credentials.${name}`, credentials[name], "parseRlnCredentials");
   const { leafIndex, userMessageLimit } = credentials;
-  checkRange("credentials.leafIndex", leafIndex, 0, group.members.length - 1);
-  const member = group.members[leafIndex] as RlnMember;
-  const anotherGroup = "is not the group's; use the credentials that were made with this group";
+  const anotherGroup = "is not the group's; give the credentials that were made with this group, or the group of these";
   if (toHex(credentials.rlnIdentifier) !== toHex(group.rlnIdentifier))
     throw invalid("credentials.rlnIdentifier", anotherGroup);
+  const member = group.members[leafIndex];
+  if (!member) throw invalid("credentials.leafIndex", anotherGroup);
   if (toHex(credentials.identityCommitment) !== toHex(member.identityCommitment))
     throw invalid("credentials.identityCommitment", anotherGroup);
   if (userMessageLimit !== member.userMessageLimit)
-    throw invalid("credentials.userMessageLimit", `is ${userMessageLimit}, in the group ${member.userMessageLimit}`);
+    throw invalid(
+      "credentials.userMessageLimit",
+      `is ${userMessageLimit}, in the group ${member.userMessageLimit}; if the group has changed, give the credentials once more, with its limit`,
+    );
 }
 
 export function invalid(field: string, problem: string): ChatError {
   return new ChatError(ErrorCode.INVALID_ARGUMENT, `rln.${field}: ${problem}`);
 }
 
-function readObject(json: string, what: string): Record<string, unknown> {
+function readObject(json: string, what: File): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(json);
   } catch {
     // The parser's own error quotes the text.
-    throw invalid(what, "is no JSON; give the content of the file");
+    throw invalid(what, `is no JSON; ${REMEDY[what]}`);
   }
-  if (typeof value !== "object" || value === null) throw invalid(what, "must be a JSON object");
+  if (typeof value !== "object" || value === null) throw invalid(what, `must be a JSON object; ${REMEDY[what]}`);
   const fields = value as Record<string, unknown>;
   if (fields["version"] !== FILE_VERSION)
     throw invalid(`${what}.version`, `must be ${FILE_VERSION}; make the files anew, or update the SDK`);
   return fields;
 }
 
-function bytes(fields: Record<string, unknown>, name: string, where: string): Uint8Array {
+/** Where a field is: in a file or, with what follows, in a part of it. */
+type Where = File | `group.${string}`;
+
+const remedyAt = (where: Where): string => (where === "credentials" ? REMEDY.credentials : REMEDY.group);
+
+function bytes(fields: Record<string, unknown>, name: string, where: Where): Uint8Array {
   const hex = fields[name];
   if (typeof hex !== "string" || !/^[0-9a-f]{64}$/i.test(hex))
-    throw invalid(`${where}.${name}`, "must be 64 hex digits");
+    throw invalid(`${where}.${name}`, `must be 64 hex digits; ${remedyAt(where)}`);
   return new Uint8Array(Buffer.from(hex, "hex"));
 }
 
-function integer(fields: Record<string, unknown>, name: string, where: string): number {
+function integer(fields: Record<string, unknown>, name: string, where: Where): number {
   const value = fields[name];
-  if (!Number.isSafeInteger(value)) throw invalid(`${where}.${name}`, "must be a whole number");
+  if (!Number.isSafeInteger(value)) throw invalid(`${where}.${name}`, `must be a whole number; ${remedyAt(where)}`);
   return value as number;
 }
 
-function checkSize(field: string, value: Uint8Array): void {
-  if (value.length !== 32) throw invalid(field, `must be 32 bytes, not ${value.length}`);
+function checkSize(field: string, value: unknown, parser: string): void {
+  if (value instanceof Uint8Array && value.length === 32) return;
+  throw invalid(field, `must be 32 bytes; use what ${parser} returns`);
 }
 
 function checkRange(field: string, value: number, smallest: number, largest: number): void {
   if (Number.isSafeInteger(value) && value >= smallest && value <= largest) return;
-  throw invalid(field, `must be a whole number from ${smallest} to ${largest}, not ${value}`);
+  const given = typeof value === "number" ? value : typeof value;
+  throw invalid(
+    field,
+    `must be a whole number from ${smallest} to ${largest}, not ${given}; make the group anew with such a one`,
+  );
 }
 
 function toHex(value: Uint8Array): string {

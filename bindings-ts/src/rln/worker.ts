@@ -39,7 +39,10 @@ function load(): Circuit {
   const key = circuitFile("provingKey", provingKey);
   const program = new WitnessProgram(new WebAssembly.Module(circuitFile("witnessProgram", witnessProgram)));
   if (!sameBytes(poseidon(credentials.identitySecret), credentials.identityCommitment))
-    throw new Failure({ field: "credentials.identitySecret", problem: "is not that of the group's member" });
+    throw new Failure({
+      field: "credentials.identitySecret",
+      problem: `is not that of the group's member ${credentials.leafIndex}; give his file as it was made`,
+    });
   const leaves = group.members.map((member) => poseidon(member.identityCommitment, field(member.userMessageLimit)));
   const path = merklePath(leaves, credentials.leafIndex, (left, right) => poseidon(left, right));
   return { context: zerokit.newRLN(key), program, path };
@@ -55,7 +58,7 @@ function circuitFile(name: keyof typeof CIRCUIT_DIGESTS, source: FileSource): Ui
   if (createHash("sha256").update(content).digest("hex") !== CIRCUIT_DIGESTS[name])
     throw new Failure({
       field: `circuit.${name}`,
-      problem: "is not the file of the crate rln 0.8.0 (SHA-256 differs)",
+      problem: "is not the file of the crate rln 0.8.0 (SHA-256 differs); waku-node/rln/circuit/extract.mjs brings it",
     });
   return new Uint8Array(content);
 }
