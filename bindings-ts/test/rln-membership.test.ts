@@ -1,16 +1,19 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
+import { ChatError } from "@chatsdk/core";
 import { afterEach, describe, expect, test } from "vitest";
 import type { ChatClient } from "../src/client/chat-client.ts";
 import { type ChatOptions, openChat } from "../src/client/open-chat.ts";
 import { RlnMembership, type RlnMembershipOptions } from "../src/rln/membership.ts";
 import { FileRollbackAnchor } from "../src/storage/rollback-anchor.ts";
+import { MemoryStorage } from "../src/storage/memory-storage.ts";
 import { TestLogger, TestNetwork, TestTransport } from "./client-support/fakes.ts";
 import { circuitFiles } from "./rln-support/circuit.ts";
-import { credentialsJson, group, rejection, statement, vectors } from "./rln-support/vectors.ts";
+import { credentialsJson, group, groupJson, rejection, statement, vectors } from "./rln-support/vectors.ts";
 
 /** S1: a client that is a member of a network with RLN, its prover a real one. */
 
@@ -33,6 +36,11 @@ class Somebody {
 
   constructor() {
     folders.push(this.folder);
+  }
+
+  /** The database file, and nothing beside it: what a failed start could have changed. */
+  get file(): string {
+    return readFileSync(join(this.folder, "chat.db"), "latin1");
   }
 
   async open(options: Partial<ChatOptions> = {}): Promise<ChatClient> {
@@ -59,6 +67,13 @@ class Somebody {
     await client.acceptInvite((await client.defaultAccount()).id, link, "waits for its slot");
     await client.close();
     this.network.up = true;
+  }
+}
+
+/** No network card, no permission. */
+class BrokenTransport extends TestTransport {
+  override async start(): Promise<void> {
+    throw new ChatError(ErrorCode.TRANSPORT_FAILED, "the node cannot be started");
   }
 }
 
@@ -116,13 +131,55 @@ describe("S1 a membership", () => {
   });
 
   test.each([
-    ["rln.credentials", credentialsJson.slice(1)],
-    ["rln.credentials.version", changed({ version: 2 })],
-    ["rln.credentials.identitySecret", changed({ identitySecret: "abcd" })],
-    ["rln.credentials.leafIndex", changed({ leafIndex: 3 })],
-    ["rln.credentials.identityCommitment", changed({ leafIndex: 0 })],
-  ])("with a wrong %s is none", (field, credentials) => {
-    expect(() => membership({ credentials })).toThrow(expect.objectContaining(fails(field)));
+    ["rln.credentials", /give the content of member-N\.json/, credentialsJson.slice(1)],
+    ["rln.credentials", /give the content of member-N\.json/, JSON.stringify(credentialsJson)],
+    ["rln.credentials.version", /make the files anew, or update/, changed({ version: 2 })],
+    ["rln.credentials.identitySecret", /give the content of member-N\.json/, changed({ identitySecret: "abcd" })],
+    ["rln.credentials.identitySecret", /give the content of member-N\.json/, changed({ identitySecret: undefined })],
+    ["rln.credentials.leafIndex", /give the content of member-N\.json/, changed({ leafIndex: "0" })],
+    ["rln.credentials.leafIndex", /give the credentials that were made with this group/, changed({ leafIndex: 3 })],
+    ["rln.credentials.identityCommitment", /give the credentials that were made/, changed({ leafIndex: 0 })],
+    ["rln.credentials.userMessageLimit", /give the credentials once more/, changed({ userMessageLimit: 7 })],
+  ])("with a wrong %s is none, and %s is the remedy", (field, remedy, credentials) => {
+    const make = () => membership({ credentials });
+    expect(make).toThrow(expect.objectContaining(fails(field)));
+    expect(make).toThrow(remedy);
+  });
+
+  // As a program without types may give them. Only what is absent means those in the database.
+  test.each<[string, unknown]>([
+    ["rln.credentials", { credentials: "" }],
+    ["rln.credentials", { credentials: new Uint8Array() }],
+    ["rln.credentials", { credentials: null }],
+    ["rln.credentials", { credentials: JSON.parse(credentialsJson) }],
+    ["rln.credentials", { credentials: [...Buffer.from(credentialsJson)] }],
+    ["rln.group", { group: undefined }],
+    ["rln.group", { group: groupJson }],
+    ["rln.group.rlnIdentifier", { group: JSON.parse(groupJson) }],
+    ["rln.group.members[0].identityCommitment", { group: { ...group, members: [null] } }],
+    ["rln.circuit", { circuit: undefined }],
+    ["rln.circuit", { circuit: null }],
+    ["rln.circuit.witnessProgram", { circuit: { provingKey: circuit.provingKey } }],
+    ["rln.circuit.provingKey", { circuit: { ...circuit, provingKey: "" } }],
+    ["rln.circuit.provingKey", { circuit: { ...circuit, provingKey: pathToFileURL(circuit.provingKey) } }],
+  ])("S1: a bad %s is named", (field, given) => {
+    expect(() => membership(given as RlnMembershipOptions)).toThrow(expect.objectContaining(fails(field)));
+  });
+
+  test("without any options is none", () => {
+    for (const options of [undefined, null])
+      expect(() => new RlnMembership(options as never)).toThrow(expect.objectContaining(fails("rln.group")));
+  });
+
+  test.each<[string, unknown]>([
+    ["null", null],
+    ["false", false],
+    ["the name of a folder", "club"],
+    ["the options", { group, circuit, credentials: credentialsJson }],
+  ])("is no %s: the client does not open without proofs", async (_, rln) => {
+    const alice = new Somebody();
+    await expect(alice.open({ rln: rln as RlnMembership })).rejects.toMatchObject(fails("rln"));
+    expect(alice.transports[0]!.calls).toEqual(["stop"]);
   });
 
   test.each<[string, Partial<ChatOptions>]>([
@@ -133,7 +190,7 @@ describe("S1 a membership", () => {
     const rln = membership({ credentials: credentialsJson });
     await expect(alice.open({ rln, ...options })).rejects.toMatchObject(fails(field));
     expect(alice.transports[0]!.calls).toEqual(["stop"]);
-    expect(rln.rateLimit.credentials).toHaveLength(0);
+    expect(rln.rateLimit().credentials).toHaveLength(0);
     expect((await rejection(rln.prove(statement))).code).toBe(ErrorCode.CLOSED);
   });
 
@@ -142,9 +199,47 @@ describe("S1 a membership", () => {
     expect((await rejection(rln.prove(statement))).code).toBe(ErrorCode.INVALID_ARGUMENT);
     const client = await new Somebody().open({ rln });
     await expect(rln.open(Buffer.from(credentialsJson))).rejects.toThrow("another client's");
+    expect(() => rln.take({})).toThrow("another client's");
     await client.close();
     expect((await rejection(rln.prove(statement))).code).toBe(ErrorCode.CLOSED);
     await expect(new Somebody().open({ rln })).rejects.toMatchObject({ code: ErrorCode.CLOSED });
+  });
+});
+
+test("S1 a membership that is given to a second client is refused there, and serves the first as before", async () => {
+  const alice = new Somebody();
+  const rln = membership({ credentials: credentialsJson });
+  const [opened, failed] = await Promise.allSettled([alice.open({ rln }), alice.open({ rln })]);
+  expect([opened.status, failed.status]).toEqual(["fulfilled", "rejected"]);
+  const others: Partial<ChatOptions>[] = [{}, { storage: new MemoryStorage() }, { waku: { prover: rln } }];
+  for (const options of others)
+    await expect(new Somebody().open({ rln, ...options })).rejects.toMatchObject(fails("rln"));
+  await expect(alice.open({ rln })).rejects.toMatchObject(fails("rln"));
+  expect((await rln.prove(statement)).length).toBe(335);
+});
+
+describe("S1 F7 a first start that fails", () => {
+  const stranger = () => membership({ credentials: changed({ identitySecret: "01".repeat(32) }) });
+  const withoutCircuit = () =>
+    membership({ credentials: credentialsJson, circuit: { ...circuit, provingKey: "absent" } });
+  const attempt = (alice: Somebody, passphrase: string, options: Partial<ChatOptions>) =>
+    alice.open({ storageKey: { passphrase }, ...options });
+
+  test.each<[string, () => Partial<ChatOptions>]>([
+    ["without credentials", () => ({ rln: membership() })],
+    ["with another's secret", () => ({ rln: stranger() })],
+    ["without the circuit", () => ({ rln: withoutCircuit() })],
+    ["with a wrong setting", () => ({ protocol: { bucketCount: 70_000 } })],
+    ["without a network", () => ({ transport: new BrokenTransport() })],
+  ])("%s leaves the database as it was, bound to no key", async (_, options) => {
+    const alice = new Somebody();
+    await expect(attempt(alice, "first", options())).rejects.toThrow();
+    const before = alice.file;
+    await expect(attempt(alice, "second", options())).rejects.not.toMatchObject({ code: ErrorCode.WRONG_KEY });
+    expect(alice.file === before).toBe(true);
+    await (await attempt(alice, "third", {})).close();
+    await expect(attempt(alice, "first", {})).rejects.toMatchObject({ code: ErrorCode.WRONG_KEY });
+    await attempt(alice, "third", {});
   });
 });
 
@@ -155,7 +250,15 @@ test("S3 the secret is in no file in the clear, no log line, no error and no out
   const seen: string[] = [];
   const look = (...values: unknown[]) => {
     for (const value of values)
-      seen.push(inspect(value, { depth: Infinity, showHidden: true, maxArrayLength: null, breakLength: Infinity }));
+      seen.push(
+        inspect(value, {
+          depth: Infinity,
+          showHidden: true,
+          getters: true,
+          maxArrayLength: null,
+          breakLength: Infinity,
+        }),
+      );
     for (const name of readdirSync(alice.folder).filter((file) => file.startsWith("chat.db"))) {
       const content = readFileSync(join(alice.folder, name));
       seen.push(content.toString("latin1"), content.toString("hex"), [...content].join(", "));

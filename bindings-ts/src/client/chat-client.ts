@@ -4,7 +4,7 @@ import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { type Config, ConfigSchema, type KeyDerivation, type VaultHeader } from "@chatsdk/abi/host_pb";
 import { ChatError, Core, type Crypto, Entropy, Vault } from "@chatsdk/core";
 import { deriveKey, newDerivation, type StorageKey } from "../keys/storage-key.ts";
-import type { RlnMembership } from "../rln/membership.ts";
+import { RlnMembership } from "../rln/membership.ts";
 import type { RollbackAnchor } from "../storage/rollback-anchor.ts";
 import type { MessageRow, Storage } from "../storage/storage.ts";
 import { matchesWords, queryWords } from "../storage/search-words.ts";
@@ -56,8 +56,8 @@ export interface ClientParts {
   entropy: () => Uint8Array;
   protocol?: ProtocolSettings;
   /**
-   * S1: the membership of a network with RLN; sets the rate limit, so that `protocol.rateLimit` must not be given. A transport other than
-   * the default one has to be given it as its prover as well.
+   * S1: the membership of a network with RLN; sets the rate limit, so that `protocol.rateLimit` must not be given. Each client needs one of
+   * its own. A transport other than the default one has to be given it as its prover as well.
    */
   rln?: RlnMembership;
   clock?: Clock;
@@ -129,7 +129,7 @@ export class ChatClient implements AsyncDisposable {
 
   /**
    * Opens a database, or makes a new one in an empty storage, and connects. Takes over the storage, the transport and the
-   * membership: `close` closes them, and so does a failure. With a membership it takes about 2 s longer.
+   * membership: `close` closes them, and so does a failure, which leaves an empty storage empty. With a membership it takes about 2 s longer.
    *
    * Rejects with WRONG_KEY, KEYRING_UNAVAILABLE, DATABASE_LOCKED, STATE_ROLLED_BACK, UNSUPPORTED_VERSION, DATABASE_CORRUPT, STORAGE_FULL,
    * STORAGE_FAILED, INVALID_ARGUMENT, TRANSPORT_FAILED.
@@ -137,17 +137,17 @@ export class ChatClient implements AsyncDisposable {
   static async open(parts: ClientParts): Promise<ChatClient> {
     let client: ChatClient | undefined;
     try {
+      takeMembership(parts);
       const { crypto, clusterId, shardCount, protocol, rln } = parts;
-      if (rln && protocol?.rateLimit)
-        throw new ChatError(ErrorCode.INVALID_ARGUMENT, "protocol.rateLimit: rln sets it; leave it out");
-      const header = (await parts.storage.header()) ?? (await ChatClient.#create(parts));
+      const stored = await parts.storage.header();
+      const header = stored ?? (await ChatClient.#create(parts));
       const hostKey = await deriveKey(parts.storageKey, header.derivation as KeyDerivation);
       const vault = Vault.open(crypto, header, hostKey);
       hostKey.fill(0);
-      const settings = { ...protocol, ...(rln && { rateLimit: rln.rateLimit }), clusterId, shardCount };
+      const settings = { ...protocol, ...(rln && { rateLimit: rln.rateLimit() }), clusterId, shardCount };
       const core = new Core(crypto, create(ConfigSchema, settings), vault);
       client = new ChatClient(parts, core, vault, header);
-      await client.#start(core, header);
+      await client.#start(core, header, stored === undefined);
       return client;
     } catch (error) {
       const closing = client?.close() ?? release(parts);
@@ -156,6 +156,7 @@ export class ChatClient implements AsyncDisposable {
     }
   }
 
+  /** The header of a new database, which is not written yet. */
   static async #create({ crypto, storage, storageKey, entropy }: ClientParts): Promise<VaultHeader> {
     if ((await storage.secrets.scan("", 1)).length > 0) {
       throw new ChatError(ErrorCode.DATABASE_CORRUPT, "database: it has records but no header; restore a backup");
@@ -164,14 +165,14 @@ export class ChatClient implements AsyncDisposable {
     const hostKey = await deriveKey(storageKey, derivation);
     const header = Vault.create(crypto, derivation, hostKey, new Entropy(crypto, entropy()));
     hostKey.fill(0);
-    await storage.setHeader(header);
     return header;
   }
 
-  async #start(core: Core, header: VaultHeader): Promise<void> {
-    const { anchor, acceptRollback = false, transport, rln } = this.#parts;
+  async #start(core: Core, header: VaultHeader, isNew: boolean): Promise<void> {
+    const { anchor, acceptRollback = false, transport, rln, storage } = this.#parts;
     const { generation, rateLimitCredentials } = await this.#engine.read(core.open());
     this.#rlnCredentials = rateLimitCredentials;
+    await rln?.open(rateLimitCredentials);
     await anchor?.lock?.(header.databaseId);
     const seen = (await anchor?.read(header.databaseId)) ?? 0n;
     const rolledBack = seen > generation;
@@ -181,7 +182,6 @@ export class ChatClient implements AsyncDisposable {
         `database: an old copy (commit ${generation}, this machine has seen ${seen}); open the newest, or set acceptRollback and repair the conversations`,
       );
     }
-    await rln?.open(rateLimitCredentials);
     await transport.start({
       onMessage: ({ topic, payload }) => this.#engine.feed({ case: "envelopeReceived", value: { topic, payload } }),
       onConnection: (online) => {
@@ -190,6 +190,8 @@ export class ChatClient implements AsyncDisposable {
         this.#feed.push({ number: 0n, type: "connectionChanged", online });
       },
     });
+    // Not before all that may fail: the header binds the database to its key.
+    if (isNew) await storage.setHeader(header);
     await this.#engine.start({ rolledBack, seenGeneration: seen });
   }
 
@@ -445,7 +447,10 @@ export class ChatClient implements AsyncDisposable {
     return { [Symbol.asyncIterator]: () => this.#feed.read(options.signal) };
   }
 
-  /** Finishes what is under way, disconnects and closes the storage. */
+  /**
+   * Finishes what is under way, disconnects and closes the storage. Messages on their way to a node, and proofs for them, get up to 3 s; what
+   * no node has taken by then is sent after the next start.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -486,9 +491,30 @@ export class ChatClient implements AsyncDisposable {
   }
 }
 
-/** Closes what there is of a client's parts. */
-export async function release({ transport, anchor, rln, storage }: Partial<ClientParts>): Promise<void> {
-  const closings = [() => transport?.stop(), () => anchor?.close?.(), () => rln?.close(), () => storage?.close()];
+/** Before anything is opened: makes the membership theirs. Throws INVALID_ARGUMENT, and CLOSED. */
+export function takeMembership(parts: Partial<ClientParts>): void {
+  const { rln, protocol } = parts;
+  if (rln === undefined) return;
+  // Also null, and whatever else a program may have in its place: without a membership nothing would be proved, in silence.
+  if (!(rln instanceof RlnMembership))
+    throw new ChatError(
+      ErrorCode.INVALID_ARGUMENT,
+      "rln: must be a membership; make it with new RlnMembership({ group, circuit, credentials }), or leave it out",
+    );
+  rln.take(parts);
+  if (protocol?.rateLimit)
+    throw new ChatError(ErrorCode.INVALID_ARGUMENT, "protocol.rateLimit: rln sets it; leave it out");
+}
+
+/** Closes what there is of a client's parts; a membership that another client has stays open. */
+export async function release(parts: Partial<ClientParts>): Promise<void> {
+  const { transport, anchor, rln, storage } = parts;
+  const closings = [
+    () => transport?.stop(),
+    () => anchor?.close?.(),
+    () => (rln instanceof RlnMembership ? rln.release(parts) : undefined),
+    () => storage?.close(),
+  ];
   const failures: unknown[] = [];
   for (const close of closings)
     await Promise.resolve()

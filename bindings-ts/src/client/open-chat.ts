@@ -5,7 +5,7 @@ import { nodeCrypto } from "../crypto/node-crypto.ts";
 import { FileRollbackAnchor } from "../storage/rollback-anchor.ts";
 import { SqliteStorage } from "../storage/sqlite-storage.ts";
 import { WakuTransport, type WakuTransportOptions } from "../transport/waku-transport.ts";
-import { ChatClient, type ClientParts, release } from "./chat-client.ts";
+import { ChatClient, type ClientParts, release, takeMembership } from "./chat-client.ts";
 import { messageOf } from "./engine.ts";
 import { silentLogger } from "./logger.ts";
 
@@ -27,17 +27,19 @@ export interface ChatOptions extends Omit<Partial<ClientParts>, "storageKey"> {
 /**
  * Opens a chat client with the defaults of Node: SQLite, the Waku network, node:crypto. Any of its parts can be replaced
  * (`storage`, `transport`, `clock`, ...). Errors as `ChatClient.open`, and those of `SqliteStorage.open`. Parts that were given are
- * closed if it fails.
+ * closed if it fails; a new file that it made stays, empty and bound to no key.
  */
 export async function openChat(options: ChatOptions): Promise<ChatClient> {
-  let parts: ClientParts;
+  // One object from the start: the membership becomes its own.
+  const parts: Partial<ClientParts> = { ...options };
   try {
-    parts = await partsOf(options);
+    takeMembership(parts);
+    Object.assign(parts, await partsOf(options));
   } catch (error) {
-    await release(options).catch((failure: unknown) => options.logger?.warn(`closing: ${messageOf(failure)}`));
+    await release(parts).catch((failure: unknown) => options.logger?.warn(`closing: ${messageOf(failure)}`));
     throw error;
   }
-  return ChatClient.open(parts);
+  return ChatClient.open(parts as ClientParts);
 }
 
 async function partsOf(options: ChatOptions): Promise<ClientParts> {

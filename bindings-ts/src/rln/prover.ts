@@ -48,9 +48,10 @@ export class RlnProver implements RateLimitProver {
   #nextJob = 0;
   #failure: ChatError | undefined;
 
-  /** Starts to load in the background. Throws INVALID_ARGUMENT if the credentials are not those of a member of the group. */
+  /** Starts to load in the background. Throws INVALID_ARGUMENT if the credentials are not those of a member of the group, or a file is not named. */
   static open(options: RlnProverOptions): RlnProver {
     checkCredentials(options.credentials, checkGroup(options.group));
+    checkCircuit(options.circuit);
     return new RlnProver(options);
   }
 
@@ -138,6 +139,22 @@ export class RlnProver implements RateLimitProver {
     for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
     this.#waiting.clear();
   }
+}
+
+const CIRCUIT_FILES = { provingKey: "rln_final.zkey", witnessProgram: "rln.wasm" } as const;
+
+/** Throws INVALID_ARGUMENT unless both files are named. What is in them the worker checks. */
+export function checkCircuit(circuit: RlnCircuit): RlnCircuit {
+  if (typeof circuit !== "object" || circuit === null)
+    throw invalid("circuit", "missing; give { provingKey, witnessProgram }, the paths of rln_final.zkey and rln.wasm");
+  for (const [name, file] of Object.entries(CIRCUIT_FILES)) {
+    const source: unknown = circuit[name as keyof typeof CIRCUIT_FILES];
+    if ((typeof source === "string" && source !== "") || source instanceof Uint8Array) continue;
+    const problem =
+      source instanceof URL ? "is a URL; give fileURLToPath of it" : `give the path of ${file}, or its bytes`;
+    throw invalid(`circuit.${name}`, problem);
+  }
+  return circuit;
 }
 
 function errorOf({ field, problem }: WorkerFailure): ChatError {
