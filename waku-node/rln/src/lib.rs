@@ -21,9 +21,10 @@ mod identity;
 mod message;
 mod proof;
 mod prover;
+mod strict;
 
 pub use error::RlnError;
-pub use files::{Credentials, FileError, GroupFile};
+pub use files::{Credentials, FileError, GroupFile, MAX_EPOCH_SECONDS};
 pub use group::{Group, MAX_MEMBERS, MAX_MESSAGE_LIMIT, Member, TREE_DEPTH};
 pub use identity::{Identity, recover_secret};
 pub use message::{RateLimitProof, epoch_of, signal};

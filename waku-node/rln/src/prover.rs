@@ -1,17 +1,19 @@
 use prost::Message;
 use thiserror::Error;
 
+use crate::files::OF_MEMBER;
 use crate::message::epoch_bytes;
 use crate::{
-    Credentials, GroupFile, ProofRequest, RateLimitProof, RlnError, epoch_of, external_nullifier, load_circuit, prove, signal,
+    Credentials, FileError, GroupFile, ProofRequest, RateLimitProof, RlnError, epoch_of, external_nullifier, load_circuit, prove,
+    signal,
 };
 
 /// Why a prover could not be opened, or a proof not be made.
-#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum ProveError {
-    /// The credentials were made with another group.
-    #[error("the credentials are for another group; use those that were made with it")]
-    AnotherGroup,
+    /// The credentials are not those of a member of the group.
+    #[error(transparent)]
+    Credentials(FileError),
     /// The epoch is not that of the timestamp.
     #[error("the epoch is {given}, but the timestamp is in epoch {of_timestamp}")]
     Epoch {
@@ -52,15 +54,8 @@ pub struct Prover {
 impl Prover {
     /// Checks that the credentials are those of a member, and loads the circuit.
     pub fn new(file: GroupFile, credentials: Credentials) -> Result<Self, ProveError> {
-        let member = usize::try_from(credentials.leaf).ok().and_then(|leaf| file.group.members().get(leaf));
-        let fits = member.is_some_and(|member| {
-            credentials.rln_identifier == file.rln_identifier
-                && credentials.message_limit == member.message_limit
-                && credentials.identity.is(member)
-        });
-        if !fits {
-            return Err(ProveError::AnotherGroup);
-        }
+        check(&file, &credentials)
+            .map_err(|(field, problem)| ProveError::Credentials(FileError::new(format!("credentials.{field}"), problem)))?;
         load_circuit();
         Ok(Self { file, credentials })
     }
@@ -93,4 +88,24 @@ impl Prover {
         };
         Ok(message.encode_to_vec())
     }
+}
+
+/// Gives what is wrong with which field.
+fn check(file: &GroupFile, credentials: &Credentials) -> Result<(), (&'static str, String)> {
+    if credentials.rln_identifier != file.rln_identifier {
+        return Err(("rlnIdentifier", format!("is not the group's; {OF_MEMBER}")));
+    }
+    let (leaf, members) = (credentials.leaf, file.group.members());
+    let Some(member) = usize::try_from(leaf).ok().and_then(|leaf| members.get(leaf)) else {
+        return Err(("leafIndex", format!("is {leaf} in a group of {}; {OF_MEMBER}", members.len())));
+    };
+    if !credentials.identity.is(member) {
+        return Err(("identitySecret", format!("is not that of the group's member {leaf}; {OF_MEMBER}")));
+    }
+    let (limit, in_group) = (credentials.message_limit, member.message_limit);
+    if limit != in_group {
+        let remedy = "if the group's limit was changed, give the member's file again, with that number";
+        return Err(("userMessageLimit", format!("is {limit}, in the group {in_group}; {remedy}")));
+    }
+    Ok(())
 }
