@@ -6,6 +6,7 @@ mod node;
 mod options;
 mod outgoing;
 mod peer;
+mod pushes;
 mod reports;
 mod sessions;
 mod sharding;
@@ -223,11 +224,9 @@ impl Shared {
         }
     }
 
-    /// Takes a message that a node pushed, when there is room for it.
-    async fn receive_pushed(&self, pubsub_topic: &str, message: WakuMessage) {
-        if self.wants(pubsub_topic, &message)
-            && let Some(place) = self.reports.place().await
-        {
+    /// Takes a message that a node pushed.
+    fn receive_pushed(&self, pubsub_topic: &str, message: WakuMessage, place: Place) {
+        if self.wants(pubsub_topic, &message) {
             self.receive(pubsub_topic, message, place);
         }
     }

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::inbound::{self, Inbound};
 use super::wire::{METADATA, RELAY, WakuMessage, WireError, answer_cluster};
 
-/// A node opens one stream for each message it pushes, in a burst all at once.
-const MAX_PUSH_STREAMS: usize = 4096;
+/// Of one connection. Above what pushes may use, see `Pushes`: a node that opens more loses the connection.
+const MAX_STREAMS: usize = 1024;
 /// The network's largest message (150 KB), and what surrounds it.
 const MAX_RELAY_BYTES: usize = 160 * 1024;
 /// Connections are closed by us, not for want of streams.
@@ -176,7 +176,7 @@ async fn swarm(
     let relay = if relay { Some(relay_behaviour()?) } else { None };
     let muxer = || {
         let mut config = yamux::Config::default();
-        config.set_max_num_streams(MAX_PUSH_STREAMS);
+        config.set_max_num_streams(MAX_STREAMS);
         config
     };
     let swarm = libp2p::SwarmBuilder::with_new_identity()
@@ -193,7 +193,7 @@ async fn swarm(
             relay: relay.into(),
         })?
         .with_swarm_config(|config| {
-            config.with_idle_connection_timeout(IDLE).with_max_negotiating_inbound_streams(MAX_PUSH_STREAMS)
+            config.with_idle_connection_timeout(IDLE).with_max_negotiating_inbound_streams(MAX_STREAMS)
         })
         .build();
     Ok(swarm)

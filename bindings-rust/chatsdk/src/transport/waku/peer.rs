@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::node::{Connected, Node};
+use super::pushes::Pushes;
 use super::wire::{
     FILTER_SUBSCRIBE, FilterAction, LIGHT_PUSH, METADATA, RELAY, STORE, StorePage, StoreQuery, WakuMessage, Wire,
     WireError,
@@ -53,6 +54,7 @@ pub(super) struct Peer {
     connection: ConnectionId,
     pub(super) can_push: bool,
     pub(super) can_store: bool,
+    pub(super) pushes: Pushes,
     has_filter: bool,
     wire: Wire,
     node: Node,
@@ -93,6 +95,7 @@ impl Peer {
             connection,
             can_push: offers(if settings.relay { RELAY } else { light_push.as_ref() }),
             can_store: offers(store.as_ref()),
+            pushes: Pushes::new(),
             has_filter: !settings.relay && offers(FILTER_SUBSCRIBE.as_ref()),
             wire,
             node: node.clone(),

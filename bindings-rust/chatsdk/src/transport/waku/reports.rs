@@ -55,6 +55,11 @@ impl Reports {
         Arc::clone(&self.room).acquire_owned().await.ok()
     }
 
+    /// A push was refused: if it is the client that is slow, it is left to the history, see `has_missed`.
+    pub(super) fn refuse(&self) {
+        drop(self.place_now());
+    }
+
     /// Relay does not wait: without room the envelope is left to the history, see `has_missed`.
     pub(super) fn place_now(&self) -> Option<Place> {
         let place = Arc::clone(&self.room).try_acquire_owned().ok();
@@ -130,7 +135,13 @@ mod tests {
     async fn f3_pushed_messages_wait_for_a_slow_client_and_none_is_lost() {
         const COUNT: usize = ROOM + 50;
         let (transport, topic, mut events) = subscribed().await;
-        let push = |number| tokio::task::unconstrained(transport.shared.receive_pushed(&topic, message(number)));
+        let (shared, topic) = (&transport.shared, topic.as_str());
+        let push = |number| {
+            tokio::task::unconstrained(async move {
+                let place = shared.reports.place().await.unwrap();
+                shared.receive_pushed(topic, message(number), place);
+            })
+        };
         let mut pushing: Vec<_> = (0..COUNT).map(|number| Box::pin(push(number))).collect();
         let taken = pushing.iter_mut().filter_map(|push| push.now_or_never()).count();
         assert_eq!(taken, ROOM, "the others keep their streams waiting");
@@ -187,8 +198,8 @@ mod tests {
         for number in 0..ROOM {
             transport.shared.receive_relayed(&topic, message(number));
         }
-        let waiting = transport.shared.receive_pushed(&topic, message(ROOM));
-        let (_, stopped) = futures::join!(waiting, transport.stop());
+        let (place, stopped) = futures::join!(transport.shared.reports.place(), transport.stop());
+        assert!(place.is_none());
         stopped.unwrap();
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::node::{Heard, Node};
 use super::peer::{Peer, PeerSettings};
-use super::wire::{WireError, next_push};
+use super::wire::{MessagePush, WireError};
 use super::{Shared, backoff, lock, shard_topic};
 
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,7 +80,7 @@ async fn listen(shared: &Arc<Shared>, mut heard: mpsc::UnboundedReceiver<Heard>)
     while let Some(heard) = heard.recv().await {
         match heard {
             Heard::Push((connection, stream)) => {
-                tokio::spawn(take_pushes(Arc::clone(shared), connection, stream));
+                take_pushes(shared, connection, stream);
             }
             Heard::Relayed { pubsub_topic, message } => shared.receive_relayed(&pubsub_topic, message),
             Heard::RelayPeersChanged => shared.changed.notify_one(),
@@ -89,21 +89,25 @@ async fn listen(shared: &Arc<Shared>, mut heard: mpsc::UnboundedReceiver<Heard>)
 }
 
 /// Only from nodes that we subscribed at.
-async fn take_pushes(shared: Arc<Shared>, connection: ConnectionId, mut stream: libp2p::Stream) {
-    loop {
-        match next_push(&mut stream).await {
-            Ok(Some(push)) => {
-                let peer = lock(&shared.peers).iter().find(|peer| peer.is_on(connection)).cloned();
-                let Some(peer) = peer.filter(|peer| peer.is_subscriber()) else { return };
-                if let (Some(pubsub_topic), Some(message)) = (push.pubsub_topic, push.message) {
-                    peer.heard();
-                    shared.receive_pushed(&pubsub_topic, message).await;
-                }
+fn take_pushes(shared: &Arc<Shared>, connection: ConnectionId, stream: libp2p::Stream) {
+    let peer = lock(&shared.peers).iter().find(|peer| peer.is_on(connection)).cloned();
+    let Some(peer) = peer.filter(|peer| peer.is_subscriber()) else { return };
+    let Some(admitted) = peer.pushes.admit() else { return shared.reports.refuse() };
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let take = |push: MessagePush, place| {
+            let subscribed = peer.is_open() && peer.is_subscriber();
+            if let (true, Some(pubsub_topic), Some(message)) = (subscribed, push.pubsub_topic, push.message) {
+                peer.heard();
+                shared.receive_pushed(&pubsub_topic, message, place);
             }
-            Ok(None) => return,
-            Err(error) => return tracing::debug!("push: {error}"),
+            subscribed
+        };
+        if let Err(error) = peer.pushes.read(stream, &shared.reports, take).await {
+            tracing::debug!("push: {error}");
         }
-    }
+        drop(admitted);
+    });
 }
 
 /// Starts sessions with idle candidates until enough are under way; the one that waited longest goes first.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use futures::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::{PeerId, Stream, StreamProtocol};
 use prost::Message as _;
 
@@ -16,6 +16,8 @@ pub(super) const RELAY: &str = "/vac/waku/relay/2.0.0";
 // A page of 100 messages of the network's largest size (150 KB) must fit; everything else is far smaller.
 const MAX_FRAME: usize = 32 * 1024 * 1024;
 pub(super) const MAX_SMALL_FRAME: usize = 1024 * 1024;
+/// The largest message that nodes relay (go-waku, nwaku: 150 KiB, encoded), and what surrounds it in a push.
+const MAX_PUSH_FRAME: usize = 200 * 1024;
 /// A node may never end its stream.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Of a node's explanation.
@@ -305,10 +307,17 @@ pub(super) async fn answer_cluster(mut stream: Stream, cluster_id: u32, shards: 
     stream.close().await.map_err(WireError::broken)
 }
 
-/// The next message that a node pushes on a stream; `None` at its end.
-pub(super) async fn next_push(stream: &mut Stream) -> Result<Option<MessagePush>> {
-    let Some(frame) = read_frame(stream, MAX_SMALL_FRAME).await? else { return Ok(None) };
-    MessagePush::decode(&*frame).map(Some).map_err(WireError::broken)
+/// The first byte of the next message that a node pushes on a stream; `None` at its end.
+pub(super) async fn begin_push(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<u8>> {
+    let mut first = [0];
+    let read = stream.read(&mut first).await.map_err(WireError::broken)?;
+    Ok((read > 0).then_some(first[0]))
+}
+
+/// The message whose first byte was read.
+pub(super) async fn finish_push(stream: &mut (impl AsyncRead + Unpin), first: u8) -> Result<MessagePush> {
+    let frame = read_frame(&mut [first].as_slice().chain(stream), MAX_PUSH_FRAME).await?.unwrap_or_default();
+    MessagePush::decode(&*frame).map_err(WireError::broken)
 }
 
 async fn write_frame(stream: &mut Stream, message: &impl prost::Message) -> Result<()> {
@@ -317,7 +326,7 @@ async fn write_frame(stream: &mut Stream, message: &impl prost::Message) -> Resu
 }
 
 /// A length-prefixed frame; `None` if the stream ends before it. Fails for one above `max`, or cut short.
-async fn read_frame(stream: &mut (impl futures::AsyncRead + Unpin), max: usize) -> Result<Option<Vec<u8>>> {
+async fn read_frame(stream: &mut (impl AsyncRead + Unpin), max: usize) -> Result<Option<Vec<u8>>> {
     let mut length = 0_u64;
     for place in 0.. {
         let mut byte = [0];
