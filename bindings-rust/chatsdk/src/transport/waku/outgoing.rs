@@ -1,6 +1,7 @@
 //! What a publication is on the network: a message with its timestamp, and the proof of its slot.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use tokio::sync::Semaphore;
@@ -9,7 +10,7 @@ use super::failed;
 use super::timestamps::Timestamps;
 use super::wire::WakuMessage;
 use crate::abi::Publish;
-use crate::error::Result;
+use crate::error::{ErrorCode, Result};
 use crate::transport::{ProofRequest, RateLimitProver};
 
 pub(super) struct Outgoing {
@@ -17,11 +18,18 @@ pub(super) struct Outgoing {
     /// One proof at a time: it keeps all cores busy, and the timestamp in it must be fresh when it leaves.
     turn: Arc<Semaphore>,
     timestamps: Timestamps,
+    /// The prover failed, as the log says.
+    broken: AtomicBool,
 }
 
 impl Outgoing {
     pub(super) fn new(prover: Option<Arc<dyn RateLimitProver>>) -> Self {
-        Self { prover, turn: Arc::new(Semaphore::new(1)), timestamps: Timestamps::default() }
+        Self {
+            prover,
+            turn: Arc::new(Semaphore::new(1)),
+            timestamps: Timestamps::default(),
+            broken: AtomicBool::new(false),
+        }
     }
 
     /// Fails with what the prover says. Without a prover no publication has a proof: the rate limit is counted, not proven.
@@ -49,19 +57,39 @@ impl Outgoing {
             message.rate_limit_proof = Some(prover.prove(&request)?);
             Ok(message)
         });
-        proving.await.map_err(|error| failed("the prover ended unexpectedly; report this").caused_by(error))?
+        let proven =
+            proving.await.map_err(|error| failed("the prover ended unexpectedly; report this").caused_by(error));
+        let proven = proven.flatten();
+        self.note(&proven);
+        proven
+    }
+
+    /// Says once that no proofs are made. The slot is spent by now, and so will be those of all further publications.
+    fn note(&self, proven: &Result<WakuMessage>) {
+        match proven {
+            Ok(_) => self.broken.store(false, Ordering::SeqCst),
+            // A slot of an epoch that has ended meanwhile says nothing of the prover; a client that closes needs none.
+            Err(error) if matches!(error.code(), ErrorCode::InvalidArgument | ErrorCode::Closed) => {}
+            Err(error) => {
+                if !self.broken.swap(true, Ordering::SeqCst) {
+                    tracing::error!(
+                        "prover: {error}; each publication uses up a slot of the rate limit, and none leaves"
+                    );
+                }
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
     use crate::abi::RateSlot;
-    use crate::error::{Error, ErrorCode};
+    use crate::error::Error;
 
     const PROOF_TIME: Duration = Duration::from_millis(60);
 
@@ -171,5 +199,52 @@ mod tests {
         assert_eq!(error.code(), ErrorCode::TransportFailed);
         assert!(!error.message().contains("purpose"), "{error}");
         assert!(outgoing.message(publication(Some(15))).await.is_ok());
+    }
+
+    /// Keeps the lines that are errors.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    impl tracing::Subscriber for Lines {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() == tracing::Level::ERROR
+        }
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            struct Text(String);
+            impl tracing::field::Visit for Text {
+                fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                    self.0 = format!("{value:?}");
+                }
+            }
+            let mut text = Text(String::new());
+            event.record(&mut text);
+            self.0.lock().unwrap().push(text.0);
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[tokio::test]
+    async fn s1_a_prover_that_broke_is_an_error_in_the_log_once_until_it_works_again() {
+        let (_prover, outgoing) = with_prover();
+        let lines = Lines::default();
+        let _listening = tracing::subscriber::set_default(lines.clone());
+        let counts = async |message_id| {
+            drop(outgoing.message(publication(Some(message_id))).await);
+            lines.0.lock().unwrap().len()
+        };
+        assert_eq!(counts(14).await, 0, "an epoch that is over is no defect");
+        assert_eq!((counts(13).await, counts(13).await), (1, 1));
+        assert_eq!((counts(1).await, counts(13).await), (1, 2));
+        let line = lines.0.lock().unwrap()[0].clone();
+        assert!(line.contains("ended unexpectedly") && line.contains("slot") && !line.contains("purpose"), "{line}");
     }
 }
