@@ -21,6 +21,10 @@ export interface ServiceNodeOptions {
   store?: string;
   /** How long it keeps them, such as "336h". Default: for ever. */
   retention?: string;
+  /** The file of an RLN group: refuses messages without a member's proof. */
+  rlnGroup?: string;
+  /** How far a message's time may be from the node's clock, such as "10m"; default 20 s. */
+  maxClockSkew?: string;
 }
 
 export interface ServiceNode {
@@ -36,13 +40,14 @@ const STOP_TIMEOUT_MS = 5_000;
 
 /** Starts a Waku service node on the loopback interface. It ends with this process, however this process ends. */
 export async function startServiceNode(options: ServiceNodeOptions = {}): Promise<ServiceNode> {
-  const { websocketPort = 0, tcpPort = 0, store, retention } = options;
-  const binary = process.env["WAKU_NODE_BIN"] ?? fileURLToPath(new URL("../../.cache/bin/waku-node", import.meta.url));
-  if (!existsSync(binary)) throw new Error(`${binary} is missing; make it with: node scripts/setup.mjs`);
+  const { websocketPort = 0, tcpPort = 0, store, retention, rlnGroup, maxClockSkew } = options;
+  const binary = rlnGroup ? rlnNodeBinary() : binaryOf("WAKU_NODE_BIN", "waku-node", "");
   const args = [
     ...["--ws-port", String(websocketPort), "--tcp-port", String(tcpPort)],
     ...(store ? ["--store", store] : []),
     ...(retention ? ["--store-retention", retention] : []),
+    ...(rlnGroup ? ["--rln-group", rlnGroup] : []),
+    ...(maxClockSkew ? ["--max-clock-skew", maxClockSkew] : []),
     ...["--exit-on-stdin-close", "--log-level", "error"],
   ];
   // A process group of its own: Ctrl-C in the terminal is for us, and we stop the node when we are done.
@@ -63,6 +68,17 @@ export async function startServiceNode(options: ServiceNodeOptions = {}): Promis
     await ended.catch(() => {});
     clearTimeout(force);
   }
+}
+
+/** The build of the node that can make groups and verify proofs. */
+export function rlnNodeBinary(): string {
+  return binaryOf("WAKU_NODE_RLN_BIN", "waku-node-rln", " --tests");
+}
+
+function binaryOf(variable: string, name: string, setupOption: string): string {
+  const binary = process.env[variable] ?? fileURLToPath(new URL(`../../.cache/bin/${name}`, import.meta.url));
+  if (!existsSync(binary)) throw new Error(`${binary} is missing; make it with: node scripts/setup.mjs${setupOption}`);
+  return binary;
 }
 
 /** The line the node prints once it serves. Rejects with the node's last words if it ends instead. */
