@@ -34,6 +34,7 @@ try {
   generate("schemas", buildImage("schemas", "abi/proto"));
   generateContract();
   generateFixtures();
+  hideSecretsInStrings();
   format();
   if (process.argv.includes("--check")) compare();
   else write();
@@ -92,6 +93,24 @@ function generateRustTypes(image, folder, packages) {
     input: readFileSync(image),
     env: { ...process.env, CARGO_TARGET_DIR: join(root, ".cache", "abi-generator") },
   });
+}
+
+/** protoc-gen-go knows no debug_redact, and gives every message a String method: here it is that of the package's records.go where there is one. */
+function hideSecretsInStrings() {
+  const made = filesIn(fresh);
+  for (const records of made.filter((path) => path.endsWith("/records.go"))) {
+    const secret = new Set(
+      Array.from(read(fresh, records).matchAll(/^func \(x \*(\w+)\) redacted\(/gm), ([, name]) => name),
+    );
+    for (const path of made.filter((path) => dirname(path) === dirname(records) && path.endsWith(".pb.go"))) {
+      const string = /^(func \(x \*(\w+)\) String\(\) string \{\n\treturn )protoimpl\.X\.MessageStringOf\(x\)$/gm;
+      const text = read(fresh, path).replace(string, (whole, start, name) =>
+        secret.delete(name) ? `${start}x.redacted()` : whole,
+      );
+      writeFileSync(join(fresh, path), text);
+    }
+    if (secret.size > 0) throw new Error(`${records}: protoc-gen-go makes another String method for ${[...secret]}`);
+  }
 }
 
 function format() {

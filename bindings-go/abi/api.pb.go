@@ -310,7 +310,7 @@ func (x *Invite) Reset() {
 }
 
 func (x *Invite) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Invite) ProtoMessage() {}
@@ -637,7 +637,7 @@ func (x *Message) Reset() {
 }
 
 func (x *Message) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Message) ProtoMessage() {}
@@ -798,7 +798,7 @@ func (x *Event) Reset() {
 }
 
 func (x *Event) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Event) ProtoMessage() {}
@@ -1054,7 +1054,7 @@ func (x *MessageReceived) Reset() {
 }
 
 func (x *MessageReceived) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*MessageReceived) ProtoMessage() {}
@@ -1687,7 +1687,7 @@ func (x *InspectInviteRequest) Reset() {
 }
 
 func (x *InspectInviteRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*InspectInviteRequest) ProtoMessage() {}
@@ -1737,7 +1737,7 @@ func (x *AcceptInviteRequest) Reset() {
 }
 
 func (x *AcceptInviteRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*AcceptInviteRequest) ProtoMessage() {}
@@ -1803,7 +1803,7 @@ func (x *Content) Reset() {
 }
 
 func (x *Content) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Content) ProtoMessage() {}
@@ -1872,7 +1872,7 @@ func (x *SendMessageRequest) Reset() {
 }
 
 func (x *SendMessageRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*SendMessageRequest) ProtoMessage() {}
@@ -2494,7 +2494,7 @@ func (x *InviteList) Reset() {
 }
 
 func (x *InviteList) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*InviteList) ProtoMessage() {}
@@ -2542,7 +2542,7 @@ func (x *SentMessage) Reset() {
 }
 
 func (x *SentMessage) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*SentMessage) ProtoMessage() {}

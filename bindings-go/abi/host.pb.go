@@ -180,7 +180,7 @@ func (x *Config) Reset() {
 }
 
 func (x *Config) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Config) ProtoMessage() {}
@@ -336,7 +336,7 @@ func (x *RateLimit) Reset() {
 }
 
 func (x *RateLimit) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*RateLimit) ProtoMessage() {}
@@ -427,7 +427,7 @@ func (x *Input) Reset() {
 }
 
 func (x *Input) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Input) ProtoMessage() {}
@@ -1213,7 +1213,7 @@ func (x *Outcome) Reset() {
 }
 
 func (x *Outcome) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Outcome) ProtoMessage() {}
@@ -1293,7 +1293,7 @@ func (x *Reply) Reset() {
 }
 
 func (x *Reply) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Reply) ProtoMessage() {}
@@ -1517,7 +1517,7 @@ func (x *Change) Reset() {
 }
 
 func (x *Change) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Change) ProtoMessage() {}

@@ -155,7 +155,7 @@ func (x *CreateVaultRequest) Reset() {
 }
 
 func (x *CreateVaultRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*CreateVaultRequest) ProtoMessage() {}
@@ -223,7 +223,7 @@ func (x *RekeyVaultRequest) Reset() {
 }
 
 func (x *RekeyVaultRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*RekeyVaultRequest) ProtoMessage() {}
@@ -301,7 +301,7 @@ func (x *OpenCoreRequest) Reset() {
 }
 
 func (x *OpenCoreRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*OpenCoreRequest) ProtoMessage() {}
@@ -365,7 +365,7 @@ func (x *CoreOpened) Reset() {
 }
 
 func (x *CoreOpened) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*CoreOpened) ProtoMessage() {}
@@ -427,7 +427,7 @@ func (x *StepResult) Reset() {
 }
 
 func (x *StepResult) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*StepResult) ProtoMessage() {}
@@ -563,7 +563,7 @@ func (x *MessageBatch) Reset() {
 }
 
 func (x *MessageBatch) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*MessageBatch) ProtoMessage() {}

@@ -14,8 +14,8 @@ import (
 
 const redactedMark = "REDACTED"
 
-// Redacted is a message as text, on one line, with a mark in place of each secret (a field with debug_redact). The String method
-// of a message that holds secrets shows them: log the message itself, or this.
+// Redacted is a message as text, on one line, with a mark in place of each secret (a field with debug_redact). A message that
+// holds secrets is printed so by itself: by fmt, by slog and by String. Encoders, and copies by value, show all.
 func Redacted(message proto.Message) string {
 	original := message.ProtoReflect()
 	if !original.IsValid() {
@@ -57,164 +57,218 @@ func redactedField(redacted protoreflect.Message, field protoreflect.FieldDescri
 	return protoreflect.ValueOfList(list)
 }
 
-// Format prints the message without its secrets, whatever the verb.
-func (x *Invite) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
-
-// LogValue is the message without its secrets.
-func (x *Invite) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *Invite) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *Message) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *Invite) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *Message) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *Invite) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *Message) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *Event) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *Message) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *Event) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *Message) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *Event) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *MessageReceived) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *Event) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *MessageReceived) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *Event) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *MessageReceived) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *InspectInviteRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *MessageReceived) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *InspectInviteRequest) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *MessageReceived) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *InspectInviteRequest) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *AcceptInviteRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *InspectInviteRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *AcceptInviteRequest) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *InspectInviteRequest) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *AcceptInviteRequest) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *Content) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *AcceptInviteRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *Content) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *AcceptInviteRequest) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *Content) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *SendMessageRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *Content) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *SendMessageRequest) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *Content) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *SendMessageRequest) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *InviteList) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *SendMessageRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *InviteList) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *SendMessageRequest) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *InviteList) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *SentMessage) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *InviteList) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *SentMessage) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *InviteList) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *SentMessage) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *Config) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *SentMessage) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *Config) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *SentMessage) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *Config) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *RateLimit) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *Config) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *RateLimit) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *Config) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *RateLimit) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *Input) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *RateLimit) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *Input) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *RateLimit) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *Input) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *Outcome) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *Input) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *Outcome) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *Input) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *Outcome) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *Reply) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *Outcome) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *Reply) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *Outcome) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *Reply) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *Change) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *Reply) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *Change) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *Reply) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *Change) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *CreateVaultRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *Change) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *CreateVaultRequest) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *Change) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *CreateVaultRequest) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *RekeyVaultRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *CreateVaultRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *RekeyVaultRequest) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *CreateVaultRequest) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *RekeyVaultRequest) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *OpenCoreRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *RekeyVaultRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *OpenCoreRequest) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *RekeyVaultRequest) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *OpenCoreRequest) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *CoreOpened) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *OpenCoreRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *CoreOpened) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *OpenCoreRequest) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *CoreOpened) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *StepResult) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *CoreOpened) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *StepResult) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *CoreOpened) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *StepResult) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *MessageBatch) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *StepResult) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *MessageBatch) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *StepResult) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *MessageBatch) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *ChangeBatch) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *MessageBatch) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *ChangeBatch) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *MessageBatch) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *ChangeBatch) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *SearchMessagesRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *ChangeBatch) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *SearchMessagesRequest) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *ChangeBatch) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *SearchMessagesRequest) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *MessageRow) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *SearchMessagesRequest) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *MessageRow) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *SearchMessagesRequest) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *MessageRow) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *MessageRows) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *MessageRow) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *MessageRows) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *MessageRow) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *MessageRows) redacted() string { return Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *Seed) Format(state fmt.State, _ rune) { fmt.Fprint(state, Redacted(x)) }
+func (x *MessageRows) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *Seed) LogValue() slog.Value { return slog.StringValue(Redacted(x)) }
+func (x *MessageRows) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *Seed) redacted() string { return Redacted(x) }
+
+// Format prints the message without its secrets, whatever the verb.
+func (x *Seed) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
+
+// LogValue is the message without its secrets.
+func (x *Seed) LogValue() slog.Value { return slog.StringValue(x.redacted()) }

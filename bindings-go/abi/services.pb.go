@@ -331,7 +331,7 @@ func (x *ChangeBatch) Reset() {
 }
 
 func (x *ChangeBatch) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*ChangeBatch) ProtoMessage() {}
@@ -741,7 +741,7 @@ func (x *SearchMessagesRequest) Reset() {
 }
 
 func (x *SearchMessagesRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*SearchMessagesRequest) ProtoMessage() {}
@@ -810,7 +810,7 @@ func (x *MessageRow) Reset() {
 }
 
 func (x *MessageRow) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*MessageRow) ProtoMessage() {}
@@ -863,7 +863,7 @@ func (x *MessageRows) Reset() {
 }
 
 func (x *MessageRows) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*MessageRows) ProtoMessage() {}
@@ -1066,7 +1066,7 @@ func (x *Seed) Reset() {
 }
 
 func (x *Seed) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Seed) ProtoMessage() {}

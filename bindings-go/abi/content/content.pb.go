@@ -40,7 +40,7 @@ func (x *Text) Reset() {
 }
 
 func (x *Text) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Text) ProtoMessage() {}
@@ -88,7 +88,7 @@ func (x *Reply) Reset() {
 }
 
 func (x *Reply) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Reply) ProtoMessage() {}
@@ -143,7 +143,7 @@ func (x *Reaction) Reset() {
 }
 
 func (x *Reaction) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*Reaction) ProtoMessage() {}
@@ -254,7 +254,7 @@ func (x *AttachmentReference) Reset() {
 }
 
 func (x *AttachmentReference) String() string {
-	return protoimpl.X.MessageStringOf(x)
+	return x.redacted()
 }
 
 func (*AttachmentReference) ProtoMessage() {}

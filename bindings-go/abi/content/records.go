@@ -9,26 +9,34 @@ import (
 	"chatsdk/abi"
 )
 
-// Format prints the message without its secrets, whatever the verb.
-func (x *Text) Format(state fmt.State, _ rune) { fmt.Fprint(state, abi.Redacted(x)) }
-
-// LogValue is the message without its secrets.
-func (x *Text) LogValue() slog.Value { return slog.StringValue(abi.Redacted(x)) }
+func (x *Text) redacted() string { return abi.Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *Reply) Format(state fmt.State, _ rune) { fmt.Fprint(state, abi.Redacted(x)) }
+func (x *Text) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *Reply) LogValue() slog.Value { return slog.StringValue(abi.Redacted(x)) }
+func (x *Text) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *Reply) redacted() string { return abi.Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *Reaction) Format(state fmt.State, _ rune) { fmt.Fprint(state, abi.Redacted(x)) }
+func (x *Reply) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *Reaction) LogValue() slog.Value { return slog.StringValue(abi.Redacted(x)) }
+func (x *Reply) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *Reaction) redacted() string { return abi.Redacted(x) }
 
 // Format prints the message without its secrets, whatever the verb.
-func (x *AttachmentReference) Format(state fmt.State, _ rune) { fmt.Fprint(state, abi.Redacted(x)) }
+func (x *Reaction) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *AttachmentReference) LogValue() slog.Value { return slog.StringValue(abi.Redacted(x)) }
+func (x *Reaction) LogValue() slog.Value { return slog.StringValue(x.redacted()) }
+
+func (x *AttachmentReference) redacted() string { return abi.Redacted(x) }
+
+// Format prints the message without its secrets, whatever the verb.
+func (x *AttachmentReference) Format(state fmt.State, _ rune) { fmt.Fprint(state, x.redacted()) }
+
+// LogValue is the message without its secrets.
+func (x *AttachmentReference) LogValue() slog.Value { return slog.StringValue(x.redacted()) }

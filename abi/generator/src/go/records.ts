@@ -7,11 +7,13 @@ export function records(secret: readonly Message[], ownsRedaction: boolean, scop
   const slog = scope.from("log/slog");
   const redacted = scope.contract("Redacted");
   const methods = secret.map(
-    ({ name }) => `// Format prints the message without its secrets, whatever the verb.
-func (x *${name}) Format(state ${fmt}.State, _ rune) { ${fmt}.Fprint(state, ${redacted}(x)) }
+    ({ name }) => `func (x *${name}) redacted() string { return ${redacted}(x) }
+
+// Format prints the message without its secrets, whatever the verb.
+func (x *${name}) Format(state ${fmt}.State, _ rune) { ${fmt}.Fprint(state, x.redacted()) }
 
 // LogValue is the message without its secrets.
-func (x *${name}) LogValue() ${slog}.Value { return ${slog}.StringValue(${redacted}(x)) }`,
+func (x *${name}) LogValue() ${slog}.Value { return ${slog}.StringValue(x.redacted()) }`,
   );
   return [...(ownsRedaction ? [redaction(scope)] : []), ...methods].join("\n\n");
 }
@@ -23,8 +25,8 @@ function redaction(scope: GoScope): string {
   const descriptor = scope.from("google.golang.org/protobuf/types/descriptorpb");
   return `const redactedMark = "REDACTED"
 
-// Redacted is a message as text, on one line, with a mark in place of each secret (a field with debug_redact). The String method
-// of a message that holds secrets shows them: log the message itself, or this.
+// Redacted is a message as text, on one line, with a mark in place of each secret (a field with debug_redact). A message that
+// holds secrets is printed so by itself: by fmt, by slog and by String. Encoders, and copies by value, show all.
 func Redacted(message ${proto}.Message) string {
 	original := message.ProtoReflect()
 	if !original.IsValid() {
