@@ -16,6 +16,7 @@ import (
 	"chatsdk/abi"
 	"chatsdk/internal/fault"
 	"chatsdk/internal/localnet"
+	"chatsdk/keys"
 	"chatsdk/storage/sqlite"
 	"chatsdk/waku"
 )
@@ -32,19 +33,27 @@ type member struct {
 	opened []byte
 	opens  int
 	closes int
+	// onOpen is called by Open.
+	onOpen func()
 }
 
-func (m *member) RateLimit() *abi.RateLimit {
+func (m *member) RateLimit() (*abi.RateLimit, error) {
+	if m.limit != nil {
+		return nil, fault.New(abi.ErrorCode_INVALID_ARGUMENT, "rln: the membership is another client's")
+	}
 	m.limit = &abi.RateLimit{EpochSeconds: 600}
 	if m.given != nil {
 		m.limit.MessagesPerEpoch, m.limit.Credentials = memberLimit, bytes.Clone(m.given)
 	}
-	return m.limit
+	return m.limit, nil
 }
 
 func (m *member) Open(credentials []byte) error {
 	m.opens++
 	m.opened = credentials
+	if m.onOpen != nil {
+		m.onOpen()
+	}
 	if !bytes.Equal(credentials, memberCredentials) {
 		return fault.New(abi.ErrorCode_INVALID_ARGUMENT, "rln.credentials: not those of a member; give the member's file")
 	}
@@ -148,10 +157,110 @@ func TestS1_WithNoneOrWrongCredentialsNothingOpensAndNothingIsPublished(t *testi
 	if after := len(network.Envelopes()); after != before {
 		t.Errorf("%d messages were published", after-before)
 	}
+	if _, err := os.Stat(fresh); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a database was made: %v", err)
+	}
 	// The wrong ones have not taken the place of those kept.
 	settings, _ = withMember(t, network, path, nil)
 	limitOf(t, join(t, settings))
 	join(t, options(t, network, alicePath)).hears("waits for the network")
+}
+
+func TestS1_AMembershipOfAnotherClientStaysThatClients(t *testing.T) {
+	network := localnet.New()
+	folder := t.TempDir()
+	settings, m := withMember(t, network, filepath.Join(folder, "first.db"), memberCredentials)
+	first := join(t, settings)
+	for range 2 {
+		second := options(t, network, filepath.Join(folder, "second.db"))
+		second.RLN = m
+		_, err := chatsdk.Open(t.Context(), second)
+		wantError(t, err, chatsdk.ErrInvalidArgument)
+		if !strings.Contains(err.Error(), "another client's") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if m.closes != 0 {
+		t.Errorf("closed %d times by others", m.closes)
+	}
+	if _, err := os.Stat(filepath.Join(folder, "second.db")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a database was made: %v", err)
+	}
+	limitOf(t, first)
+	if first.close(); m.closes != 1 {
+		t.Errorf("closed %d times", m.closes)
+	}
+}
+
+// A database is bound to its key by its header, which comes after everything that may fail.
+func TestS4_AFirstOpeningThatFailsBindsTheDatabaseToNoKey(t *testing.T) {
+	for name, spoil := range map[string]func(*chatsdk.Options, *member){
+		"no credentials":    func(_ *chatsdk.Options, m *member) { m.given = nil },
+		"wrong credentials": func(_ *chatsdk.Options, m *member) { m.given = []byte("wrong") },
+		"a wrong setting":   func(o *chatsdk.Options, _ *member) { o.Protocol = &abi.Config{AppName: "no such name"} },
+		"too long an epoch": func(o *chatsdk.Options, _ *member) {
+			o.RLN, o.Protocol = nil, &abi.Config{RateLimit: &abi.RateLimit{EpochSeconds: 86_401}}
+		},
+	} {
+		path := filepath.Join(t.TempDir(), "chat.db")
+		for _, interrupted := range []bool{false, true} {
+			if interrupted {
+				// As a crash leaves it, between making the file and the header.
+				file, err := sqlite.Open(path, sqlite.Options{Create: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := file.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			settings, m := withMember(t, localnet.New(), path, memberCredentials)
+			spoil(&settings, m)
+			settings.StorageKey = keys.Raw(bytes.Repeat([]byte{1}, keys.Length))
+			_, err := chatsdk.Open(t.Context(), settings)
+			wantError(t, err, chatsdk.ErrInvalidArgument)
+		}
+		settings, _ := withMember(t, localnet.New(), path, memberCredentials)
+		settings.StorageKey = keys.Raw(bytes.Repeat([]byte{2}, keys.Length))
+		client, err := chatsdk.Open(t.Context(), settings)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestS4_ANilMembershipIsRefusedAndOneThatPanicsLeavesNoLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chat.db")
+	settings, _ := withMember(t, localnet.New(), path, memberCredentials)
+	join(t, settings).close()
+
+	settings = options(t, localnet.New(), path)
+	settings.RLN = (*member)(nil)
+	_, err := chatsdk.Open(t.Context(), settings)
+	wantError(t, err, chatsdk.ErrInvalidArgument)
+	if !strings.Contains(err.Error(), "rln: a *chatsdk_test.member that is nil") {
+		t.Errorf("got %v", err)
+	}
+
+	settings, m := withMember(t, localnet.New(), path, nil)
+	m.onOpen = func() { panic("injected") }
+	func() {
+		defer func() {
+			if recover() != "injected" {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		_, _ = chatsdk.Open(t.Context(), settings)
+	}()
+	if m.closes != 1 {
+		t.Errorf("closed %d times", m.closes)
+	}
+	settings, _ = withMember(t, localnet.New(), path, nil)
+	limitOf(t, join(t, settings))
 }
 
 func TestS1_AMembershipIsTheOnlyOneToSayWhatTheLimitIs(t *testing.T) {

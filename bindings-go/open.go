@@ -16,26 +16,46 @@ import (
 // Open opens a database, or makes a new one where there is none, and connects. It fails with WRONG_KEY, KEYRING_UNAVAILABLE,
 // DATABASE_LOCKED, DATABASE_CORRUPT, STATE_ROLLED_BACK, UNSUPPORTED_VERSION, STORAGE_FULL, STORAGE_FAILED, INVALID_ARGUMENT,
 // TRANSPORT_FAILED. The context is for opening alone; Close ends the client.
-func Open(ctx context.Context, options Options) (client *Client, err error) {
-	given := options
-	options, err = options.withDefaults()
-	if err == nil {
-		options.Storage, err = options.openStorage()
-	}
-	if err != nil {
-		if closing := release(context.WithoutCancel(ctx), given); closing != nil && given.Logger != nil {
-			given.Logger.Warn("closing", "error", closing)
+func Open(ctx context.Context, options Options) (*Client, error) {
+	failure := options.takeRLN()
+	client := newClient(options)
+	opened := false
+	// Also if a part of the caller's panics: the database must not stay locked.
+	defer func() {
+		if opened {
+			return
 		}
-		return nil, err
-	}
-	client = newClient(options)
-	if err := client.open(ctx); err != nil {
-		if closing := client.Close(); closing != nil {
-			options.Logger.Warn("closing", "error", closing)
+		if closing := client.Close(); closing != nil && client.options.Logger != nil {
+			client.options.Logger.Warn("closing", "error", closing)
 		}
-		return nil, err
+	}()
+	if failure == nil {
+		failure = client.prepare()
 	}
+	if failure == nil {
+		failure = client.open(ctx)
+	}
+	if failure != nil {
+		return nil, failure
+	}
+	opened = true
 	return client, nil
+}
+
+// prepare fills in the defaults, and opens the storage last.
+func (c *Client) prepare() (err error) {
+	if c.options, err = c.options.withDefaults(); err != nil {
+		return err
+	}
+	if err := c.options.openGiven(); err != nil {
+		return err
+	}
+	storage, err := c.options.openStorage()
+	if err != nil {
+		return err
+	}
+	c.options.Storage = storage
+	return nil
 }
 
 func (c *Client) open(ctx context.Context) error {
@@ -43,7 +63,7 @@ func (c *Client) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	header, hostKey, err := c.unlock(ctx, compiled)
+	header, isNew, hostKey, err := c.unlock(ctx, compiled)
 	if err != nil {
 		return err
 	}
@@ -59,6 +79,9 @@ func (c *Client) open(ctx context.Context) error {
 		return err
 	}
 	c.engine, c.chat = driver, abi.NewChat(driver)
+	if err := c.openKept(driver.TakeCredentials()); err != nil {
+		return err
+	}
 	if err := c.options.Anchor.Lock(ctx, header.GetDatabaseId()); err != nil {
 		return err
 	}
@@ -75,50 +98,50 @@ func (c *Client) open(ctx context.Context) error {
 			"database: an old copy (commit %d, this machine has seen %d); open the newest, or set AcceptRollback and repair the conversations",
 			driver.Generation(), seen)
 	}
-	if err := c.openMembership(driver.TakeCredentials()); err != nil {
-		return err
+	// Not before all that may fail: the header binds the database to its key.
+	if isNew {
+		if err := c.options.Storage.PutHeader(ctx, header); err != nil {
+			return err
+		}
 	}
 	return driver.Start(ctx, &abi.Start{RolledBack: rolledBack, SeenGeneration: seen})
 }
 
-// unlock gives the header, of a new database if there is none, and the key that opens it.
-func (c *Client) unlock(ctx context.Context, compiled *wasm.Module) (*abi.VaultHeader, []byte, error) {
+// unlock gives the header, a new one, which is not stored yet, if there is none, and the key that opens the database.
+func (c *Client) unlock(ctx context.Context, compiled *wasm.Module) (header *abi.VaultHeader, isNew bool, hostKey []byte, err error) {
 	stored, err := c.options.Storage.GetHeader(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
 	if header := stored.GetHeader(); header != nil {
 		hostKey, err := c.options.StorageKey.Derive(ctx, header.GetDerivation())
-		return proto.CloneOf(header), hostKey, err
+		return proto.CloneOf(header), false, hostKey, err
 	}
 	answer, err := c.options.Storage.Read(ctx, &abi.Read{Read: &abi.Read_Scan{Scan: &abi.Scan{Limit: 1}}})
 	if err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
 	if len(answer.GetRecords()) > 0 {
-		return nil, nil, fault.New(abi.ErrorCode_DATABASE_CORRUPT, "database: it has records but no header; restore a backup")
+		return nil, false, nil, fault.New(abi.ErrorCode_DATABASE_CORRUPT, "database: it has records but no header; restore a backup")
 	}
 	derivation, err := c.options.StorageKey.NewDerivation(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
-	hostKey, err := c.options.StorageKey.Derive(ctx, derivation)
-	if err != nil {
-		return nil, nil, err
+	if hostKey, err = c.options.StorageKey.Derive(ctx, derivation); err != nil {
+		return nil, false, nil, err
 	}
-	header, err := engine.CreateVault(ctx, compiled, c.options.Entropy, derivation, hostKey)
-	if err == nil {
-		err = c.options.Storage.PutHeader(ctx, header)
-	}
+	header, err = engine.CreateVault(ctx, compiled, c.options.Entropy, derivation, hostKey)
 	if err != nil {
 		clear(hostKey)
-		return nil, nil, err
+		return nil, false, nil, err
 	}
-	return header, hostKey, nil
+	return header, true, hostKey, nil
 }
 
 // release closes what a client takes over.
 func release(ctx context.Context, options Options) error {
+	clear(options.rateLimit.GetCredentials())
 	var failures []error
 	if options.Transport != nil {
 		failures = append(failures, options.Transport.Stop(ctx))

@@ -34,7 +34,8 @@ type Options struct {
 	Protocol *abi.Config
 	// RLN is the membership with which the client publishes in a network with Rate Limiting Nullifiers, as chatsdk/waku/rln makes one. The default
 	// transport makes its proofs; a Transport of your own is to be given it as its Prover. Protocol.RateLimit and Waku.Prover are left out then.
-	// Default: none. The client takes it over, and Close closes it, as it does the storage.
+	// Default: none. The client takes it over, and Close closes it, as it does the storage. One that another client has is INVALID_ARGUMENT, and stays
+	// that client's.
 	RLN Membership
 	// AcceptRollback opens an old copy all the same: all its sessions are marked lost, and can be repaired with the peers' consent.
 	AcceptRollback bool
@@ -56,6 +57,9 @@ type Options struct {
 	CacheFolder string
 	// Logger gets lines that never hold secrets or contents. Default: none.
 	Logger *slog.Logger
+
+	// rateLimit is what RLN said.
+	rateLimit *abi.RateLimit
 }
 
 // RollbackAnchor remembers, outside the database, how far it had come. A database whose sealed generation is smaller is an old copy: its keys
@@ -85,11 +89,11 @@ func NewFileAnchor(folder string, logger *slog.Logger) (RollbackAnchor, error) {
 
 // withDefaults fills in what opens nothing yet.
 func (o Options) withDefaults() (Options, error) {
-	if err := o.checkRLN(); err != nil {
-		return o, err
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := o.checkRLN(); err != nil {
+		return o, err
 	}
 	if o.ClusterID == 0 {
 		o.ClusterID = 42
@@ -145,7 +149,7 @@ func (o Options) config() *abi.Config {
 	}
 	config.ClusterId, config.ShardCount = uint32(o.ClusterID), uint32(o.ShardCount)
 	if o.RLN != nil {
-		config.RateLimit = o.RLN.RateLimit()
+		config.RateLimit = o.rateLimit
 	}
 	return config
 }

@@ -3,8 +3,8 @@ module chatsdk/waku/rln
 go 1.26.0
 
 require (
-	chatsdk v0.0.0
-	waku-node/rln v0.0.0
+	chatsdk v0.0.0-00010101000000-000000000000
+	waku-node/rln v0.0.0-00010101000000-000000000000
 )
 
 require (

@@ -1,4 +1,4 @@
-//go:build rln
+//go:build rln && cgo
 
 package rln_test
 
