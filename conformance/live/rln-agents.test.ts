@@ -11,6 +11,7 @@ import {
   linkOf,
   numbered,
   quotaOf,
+  received,
   send,
   topicsOf,
   withStatus,
@@ -45,9 +46,9 @@ class Club {
   }
 
   /** Somebody whose database is named. Not started. */
-  actor(name: string, language: Language): Actor {
+  actor(name: string, language: Language, onLine: (line: string) => void = () => undefined): Actor {
     const { node, pool } = this.#theatre;
-    const actor = new Actor({ name, language, folder: this.#folder, pool, node, opening: {}, onLine() {} });
+    const actor = new Actor({ name, language, folder: this.#folder, pool, node, opening: {}, onLine });
     afterwards(() => actor.abandon());
     return actor;
   }
@@ -170,6 +171,27 @@ describe("members of all languages", () => {
       await who.leave();
     }
     await club.network.expectNothingRefused(0);
+  });
+
+  test("S1 S4 what a node refuses for good is in the log, in its words", async () => {
+    const club = await Club.open({ members: 1, limit: 20, epochSeconds: 600 });
+    const bob = club.actor("bob", native[0] ?? "ts");
+    await club.start(bob, 0);
+    for (const language of languages) {
+      const lines: string[] = [];
+      const stranger = club.actor(`no-member-${language}`, language, (line) => lines.push(line));
+      await stranger.start({ protocol: { rateLimit: {} } });
+      const id = await accept(stranger, await linkOf(bob), "nobody hears this");
+      await until(
+        async () => (await quotaOf(stranger)).remaining < 18,
+        () => `${stranger.name} has tried twice`,
+        PATIENCE_MS,
+        200,
+      );
+      await stranger.leave();
+      expect(lines.join("\n"), language).toMatch(/stderr: [\s\S]*has no RLN proof/);
+      expect(received(bob, id)).toEqual([]);
+    }
   });
 
   test("S1 S4 F7 while one process has a database, no other opens it with the membership in it", async () => {

@@ -189,6 +189,28 @@ describe("acknowledgements", () => {
     expect(bob.withStatus(DeliveryStatus.DELIVERED)).toEqual(expect.arrayContaining(ids));
   });
 
+  test("F4 a refusal whose commit failed is told again, and the sync message is still the same", () => {
+    const world = new World(3);
+    const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+    world.run(2 * MINUTE);
+    bob.send(conversationId, "hi");
+    world.refuse = ({ from }) => from === "alice";
+    let failures = 0;
+    world.fault = (machine, input) => {
+      if (machine !== alice.machine || input.case !== "publishResult" || failures++ > 0) return undefined;
+      world.at(1000, () => world.feed(machine, input));
+      return "commit refused";
+    };
+    const mark = world.published.length;
+    world.run(10 * MINUTE);
+    expect(failures).toBeGreaterThan(3);
+    const syncs = world.published
+      .slice(mark)
+      .filter(({ from, publishId }) => from === "alice" && publishId.startsWith("s/"));
+    expect(syncs.length).toBeGreaterThan(3);
+    expect(new Set(syncs.map(({ payload }) => Buffer.from(payload).toString("hex"))).size).toBe(1);
+  });
+
   test("P1 one report is answered with 16 messages at most", () => {
     const world = new World(1);
     const { alice, conversationId } = pair(world, {}, nodeCrypto);

@@ -44,8 +44,14 @@ func (e *Engine) publish(publish *abi.Publish) {
 		pass()
 		result := &abi.PublishResult{PublishId: publish.GetPublishId(), Ok: true}
 		if err := e.parts.Transport.Publish(e.running, publish); err != nil {
-			result.Ok, result.Reason = false, abi.FailureOf(err).GetMessage()
-			e.parts.Logger.Debug("publish", "error", err)
+			failure := abi.FailureOf(err)
+			result.Ok, result.Reason = false, failure.GetMessage()
+			level := slog.LevelDebug
+			// A node that will not take it later either: only a person can mend that.
+			if failure.GetCode() == abi.ErrorCode_TRANSPORT_FAILED && !failure.GetRetryable() && e.running.Err() == nil {
+				level = slog.LevelWarn
+			}
+			e.parts.Logger.Log(e.running, level, "publish", "error", err)
 		}
 		e.Feed(&abi.Input{Input: &abi.Input_PublishResult{PublishResult: result}})
 		e.mu.Lock()

@@ -276,7 +276,13 @@ export class Engine {
       await transport.publish(topic, payload, { signal: this.#closing.signal, ...(slot && { slot }) });
     } catch (error) {
       result = { publishId, ok: false, reason: messageOf(error) };
-      logger.debug(`publish: ${result.reason}`);
+      // A node that will not take it later either: only a person can mend that.
+      const final =
+        error instanceof ChatError &&
+        error.code === ErrorCode.TRANSPORT_FAILED &&
+        !error.retryable &&
+        !this.#closing.signal.aborted;
+      logger[final ? "warn" : "debug"](`publish: ${result.reason}`);
     }
     this.feed({ case: "publishResult", value: result });
   }

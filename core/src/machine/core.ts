@@ -70,8 +70,9 @@ export class Core {
   readonly #history = new History();
   readonly #events = new EventWindow();
   readonly #publishing = new Map<string, UnderWay>();
-  /** What the last outcome added to `#publishing`. */
+  /** What the last outcome added to `#publishing`, and what its input took out of it. */
   #justReleased: string[] = [];
+  #justEnded: [string, UnderWay] | undefined;
   readonly #config: Config;
   #clockMs = 0;
   #formerClockMs = 0;
@@ -108,6 +109,7 @@ export class Core {
     const { crypto } = this.#surroundings;
     this.#previousGeneration = this.#generation;
     this.#justReleased = [];
+    this.#justEnded = undefined;
     this.#events.begin();
     const published = this.#published(input);
     const newStep = (): Step => new Step(this.#surroundings, Number(input.nowMs), new Entropy(crypto, input.entropy));
@@ -126,7 +128,10 @@ export class Core {
       return this.#release(step.outcome(reply, () => this.#raise(last)));
     } catch (error) {
       this.#events.undo();
-      if (!(error instanceof ChatError)) throw error;
+      if (!(error instanceof ChatError)) {
+        this.#restoreEnded();
+        throw error;
+      }
       const { code, message, retryable } = error;
       const failure = create(ReplySchema, { reply: { case: "failure", value: { code, message, retryable } } });
       return this.#release(newStep().outcome(failure, () => this.#raise(this.generation)));
@@ -139,6 +144,7 @@ export class Core {
     const { publishId } = input.value;
     const publication = this.#publishing.get(publishId);
     this.#publishing.delete(publishId);
+    if (publication) this.#justEnded = [publishId, publication];
     return publication;
   }
 
@@ -166,6 +172,13 @@ export class Core {
     this.#events.undo();
     this.#clockMs = this.#formerClockMs;
     for (const publishId of this.#justReleased.splice(0)) this.#publishing.delete(publishId);
+    this.#restoreEnded();
+  }
+
+  /** The host will tell the result again. */
+  #restoreEnded(): void {
+    if (this.#justEnded) this.#publishing.set(...this.#justEnded);
+    this.#justEnded = undefined;
   }
 
   *#serve(step: Step, { input }: Input, published: UnderWay | undefined): Steps<Reply | undefined> {

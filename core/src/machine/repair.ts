@@ -77,7 +77,7 @@ export function* requestRepair(step: Step, conversation: Conversation): Steps<vo
   if (record.peerRecoveryPrekey.length === 0 && !waiting) {
     throw new ChatError(
       ErrorCode.NO_REPAIR_PENDING,
-      "conversation_id: the peer never answered, so there is nothing to repair with; share a new invite",
+      "conversation_id: no answer of the peer to its last set-up or repair is known, so there is nothing to repair with; share a new invite",
     );
   }
   const again = Number(record.repairMs) + step.settings.repairIntervalMs;

@@ -176,7 +176,13 @@ async fn publish(transport: Arc<dyn Transport>, message: Publish, to: Weak<Share
         Err(Error::new(ErrorCode::TransportFailed, "the transport panicked; report this to who made it"))
     });
     let reason = published.err().map(|error| {
-        tracing::debug!("publish: {error}");
+        // A node that will not take it later either: only a person can mend that.
+        let working = to.upgrade().is_some_and(|shared| !shared.closing.is_cancelled());
+        if working && error.code() == ErrorCode::TransportFailed && !error.is_retryable() {
+            tracing::warn!("publish: {error}");
+        } else {
+            tracing::debug!("publish: {error}");
+        }
         error.message().to_owned()
     });
     let ok = reason.is_none();
