@@ -15,7 +15,8 @@ import (
 
 // Open opens a database, or makes a new one where there is none, and connects. It fails with WRONG_KEY, KEYRING_UNAVAILABLE,
 // DATABASE_LOCKED, DATABASE_CORRUPT, STATE_ROLLED_BACK, UNSUPPORTED_VERSION, STORAGE_FULL, STORAGE_FAILED, INVALID_ARGUMENT,
-// TRANSPORT_FAILED. The context is for opening alone; Close ends the client.
+// TRANSPORT_FAILED; with CLOSED if RLN was a membership of a client that is closed. The database is as it was then; where there was none, an empty file
+// may be left, which is bound to no key. The context is for opening alone; Close ends the client.
 func Open(ctx context.Context, options Options) (*Client, error) {
 	failure := options.takeRLN()
 	client := newClient(options)
