@@ -1,12 +1,12 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chat_rln::{Credentials, GroupFile, ProveError, Prover, Statement};
+use chat_rln::{Credentials, FileError, GroupFile, ProveError, Prover, Statement};
 use chatsdk::abi::RateLimit;
 use chatsdk::{Error, ErrorCode, ProofRequest, RateLimitMembership, RateLimitProver, Result};
 use zeroize::Zeroizing;
 
-/// A member of a group that `waku-node rln-group` made. It belongs to one client.
+/// A member of a group that `waku-node rln-group` made. It belongs to the first client that it is given to.
 ///
 /// ```no_run
 /// # async fn open(first_time: bool) -> Result<(), Box<dyn std::error::Error>> {
@@ -32,7 +32,7 @@ pub struct RlnMembership {
 }
 
 enum State {
-    New { group: Box<GroupFile>, given: Option<Given> },
+    New { group: Box<GroupFile>, given: Option<Given>, taken: bool },
     Open(Arc<Prover>),
     Closed,
 }
@@ -48,19 +48,20 @@ impl RlnMembership {
     /// tree, with two hashes for each member.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` naming `rln.group`.
+    /// `INVALID_ARGUMENT` naming `rln.group` and the field, such as an epoch that is not 1 to 86,400 seconds. It never quotes the text.
     pub fn new(group: &str) -> Result<Self> {
-        let group = GroupFile::parse(group).map_err(|error| invalid(&format!("rln.group: {error}")))?;
-        let epoch_seconds = u32::try_from(group.epoch_seconds)
-            .map_err(|_| invalid("rln.group: epochSeconds is above what a client can count"))?;
-        Ok(Self { epoch_seconds, state: Mutex::new(State::New { group: Box::new(group), given: None }) })
+        let group = GroupFile::parse(group).map_err(of_file)?;
+        let epoch_seconds =
+            u32::try_from(group.epoch_seconds).map_err(|_| invalid("rln.group.epochSeconds: must be 1 to 86400"))?;
+        let state = State::New { group: Box::new(group), given: None, taken: false };
+        Ok(Self { epoch_seconds, state: Mutex::new(state) })
     }
 
     /// The content of the member's file, member-N.json, as it is. Needed once: the database keeps it, sealed with its key, and
-    /// gives it back at later starts.
+    /// gives it back at later starts. Others take the place of those in the database.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` naming `rln.credentials` if they are malformed. Whether they are those of a member is found out when the client
+    /// `INVALID_ARGUMENT` naming `rln.credentials` and the field if they are empty or malformed; it never quotes them. Whether they are those of a member is found out when the client
     /// opens.
     pub fn credentials(self, json: Vec<u8>) -> Result<Self> {
         let json = Zeroizing::new(json);
@@ -79,13 +80,20 @@ impl RlnMembership {
 }
 
 impl RateLimitMembership for RlnMembership {
-    fn rate_limit(&self) -> RateLimit {
+    fn rate_limit(&self) -> Result<RateLimit> {
         let limit = RateLimit { epoch_seconds: self.epoch_seconds, ..RateLimit::default() };
-        match &*self.lock() {
-            State::New { given: Some(given), .. } => {
-                RateLimit { messages_per_epoch: given.message_limit, credentials: given.json.to_vec(), ..limit }
+        match &mut *self.lock() {
+            State::New { taken: true, .. } | State::Open(_) => Err(another_clients()),
+            State::Closed => Err(closed()),
+            State::New { given, taken, .. } => {
+                *taken = true;
+                Ok(match given {
+                    Some(Given { json, message_limit }) => {
+                        RateLimit { messages_per_epoch: *message_limit, credentials: json.to_vec(), ..limit }
+                    }
+                    None => limit,
+                })
             }
-            _ => limit,
         }
     }
 
@@ -93,14 +101,16 @@ impl RateLimitMembership for RlnMembership {
         let mut state = self.lock();
         match std::mem::replace(&mut *state, State::Closed) {
             State::New { group, .. } => {
-                let prover = Prover::new(*group, parse(credentials)?)
-                    .map_err(|error| invalid(&format!("rln.credentials: {error}")))?;
+                let prover = Prover::new(*group, parse(credentials)?).map_err(|error| match error {
+                    ProveError::Credentials(error) => of_file(error),
+                    error => Error::new(ErrorCode::Internal, format!("rln: {error}; report this")),
+                })?;
                 *state = State::Open(Arc::new(prover));
                 Ok(())
             }
             State::Open(prover) => {
                 *state = State::Open(prover);
-                Err(invalid("rln: the membership is another client's; make a new one"))
+                Err(another_clients())
             }
             State::Closed => Err(closed()),
         }
@@ -143,7 +153,16 @@ impl fmt::Debug for RlnMembership {
 fn parse(credentials: &[u8]) -> Result<Credentials> {
     let text = std::str::from_utf8(credentials);
     let text = text.map_err(|_| invalid("rln.credentials: no UTF-8; give the content of member-N.json"))?;
-    Credentials::parse(text).map_err(|error| invalid(&format!("rln.credentials: {error}")))
+    Credentials::parse(text).map_err(of_file)
+}
+
+/// Names the field, and quotes nothing.
+fn of_file(error: FileError) -> Error {
+    invalid(&format!("rln.{error}"))
+}
+
+fn another_clients() -> Error {
+    invalid("rln: the membership is another client's; make a new one for each client")
 }
 
 fn invalid(message: &str) -> Error {

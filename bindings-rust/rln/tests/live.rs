@@ -108,7 +108,7 @@ async fn s1_credentials_of_another_group_open_no_client_and_reach_no_node() {
     for membership in [wrong, membership(&group)] {
         let error = Client::open(options(&stage, "alice", &node, false).rln(membership)).await.err().unwrap();
         assert_eq!(error.code(), ErrorCode::InvalidArgument);
-        assert!(error.message().starts_with("rln.credentials: "), "{error}");
+        assert!(error.message().starts_with("rln.credentials"), "{error}");
     }
     let right = membership(&group).credentials(credentials(&group, 0)).unwrap();
     Person::open(options(&stage, "alice", &node, false).rln(right)).await.close().await;

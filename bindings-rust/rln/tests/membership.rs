@@ -47,13 +47,12 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn s1_the_rate_limit_is_that_of_the_group_and_of_the_credentials() {
     let membership = RlnMembership::new(&group()).unwrap();
-    assert_eq!(membership.rate_limit(), RateLimit { epoch_seconds: 600, ..RateLimit::default() });
+    assert_eq!(membership.rate_limit().unwrap(), RateLimit { epoch_seconds: 600, ..RateLimit::default() });
     let given = bytes(&credentials());
-    let membership = membership.credentials(given.clone()).unwrap();
+    let membership = RlnMembership::new(&group()).unwrap().credentials(given.clone()).unwrap();
     let limit = RateLimit { epoch_seconds: 600, messages_per_epoch: 100, credentials: given };
-    assert_eq!(membership.rate_limit(), limit);
+    assert_eq!(membership.rate_limit().unwrap(), limit);
     membership.open(&limit.credentials).unwrap();
-    assert_eq!(membership.rate_limit(), RateLimit { epoch_seconds: 600, ..RateLimit::default() }, "wiped once open");
 }
 
 #[test]
@@ -89,39 +88,74 @@ fn s1_wrong_credentials_open_nothing_and_are_not_in_the_error() {
         credentials[name] = value;
         bytes(&credentials)
     };
-    for wrong in [
-        spoilt("leafIndex", json!(0)),
-        spoilt("userMessageLimit", json!(99)),
-        spoilt("rlnIdentifier", json!("00".repeat(32))),
-        spoilt("identitySecret", json!(format!("00{}", &secret[2..]))),
-        spoilt("identitySecret", json!([secret])),
-        vec![0xff, 0xfe],
-        Vec::new(),
+    for (wrong, says) in [
+        (spoilt("leafIndex", json!(0)), ".identitySecret: is not that of the group's member 0; give"),
+        (spoilt("leafIndex", json!(3)), ".leafIndex: is 3 in a group of 3; give"),
+        (spoilt("userMessageLimit", json!(99)), ".userMessageLimit: is 99, in the group 100; if the group's limit"),
+        (spoilt("userMessageLimit", json!(65_536)), ".userMessageLimit: must be from 1 to 65535, not 65536; give"),
+        (spoilt("rlnIdentifier", json!("00".repeat(32))), ".rlnIdentifier: is not the group's; give"),
+        (spoilt("identitySecret", json!(format!("00{}", &secret[2..]))), ".identityCommitment: does not belong"),
+        (spoilt("identitySecret", json!([secret])), ".identitySecret: must be 64 hex digits: see line 1, column "),
+        (spoilt(&secret, json!(1)), ": has a field that does not belong there: see line 1, column "),
+        (
+            bytes(&credentials())[..300].to_vec(),
+            ": is no JSON: see line 1, column 300; give the content of a member-N.json",
+        ),
+        (vec![0xff, 0xfe], ": no UTF-8; give"),
+        (Vec::new(), ": is no JSON: see line 1, column 0; give"),
     ] {
         let membership = RlnMembership::new(&group()).unwrap();
         let error = membership.open(&wrong).unwrap_err();
         assert_eq!(error.code(), ErrorCode::InvalidArgument);
-        assert!(error.message().starts_with("rln.credentials: "), "{error}");
+        assert!(error.message().starts_with(&format!("rln.credentials{says}")), "{error}");
+        assert!(!error.message().contains("anew"), "{error}");
         assert!(!format!("{error:?}").contains(&secret[8..16]), "{error:?}");
         assert_eq!(membership.prove(&request()).unwrap_err().code(), ErrorCode::Closed);
     }
-    let malformed = RlnMembership::new(&group()).unwrap().credentials(b"{}".to_vec()).unwrap_err();
-    assert!(malformed.message().starts_with("rln.credentials: "), "{malformed}");
-    let error = RlnMembership::new("{}").unwrap_err();
-    assert!(error.message().starts_with("rln.group: "), "{error}");
+    for malformed in [b"{}".as_slice(), b""] {
+        let error = RlnMembership::new(&group()).unwrap().credentials(malformed.to_vec()).unwrap_err();
+        assert!(error.message().starts_with("rln.credentials"), "{error}");
+    }
+}
+
+#[test]
+fn s1_wrong_groups_are_named_by_field_and_not_quoted() {
+    let secret = vectors()["identitySecret"].as_str().unwrap().to_owned();
+    let credentials = credentials().to_string();
+    let epoch = |seconds: u32| group().replace("\"epochSeconds\":600", &format!("\"epochSeconds\":{seconds}"));
+    for (wrong, says) in [
+        (epoch(100_000), ".epochSeconds: must be from 1 to 86400, not 100000; give"),
+        (epoch(0), ".epochSeconds: must be from 1 to 86400, not 0; give"),
+        ("{}".to_owned(), ".version: is missing; give"),
+        ("member-0.json".to_owned(), ": is no JSON: see line 1, column 1; give the content of group.json"),
+        (json!(credentials).to_string(), ": must be a JSON object: see line 1, column 1; give"),
+        (credentials, ".epochSeconds: is missing; give"),
+    ] {
+        let error = RlnMembership::new(&wrong).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidArgument);
+        assert!(error.message().starts_with(&format!("rln.group{says}")), "{error}");
+        assert!(!format!("{error:?}").contains(&secret[8..16]), "{error:?}");
+    }
+    assert_eq!(RlnMembership::new(&epoch(86_400)).unwrap().rate_limit().unwrap().epoch_seconds, 86_400);
 }
 
 #[test]
 fn s1_a_membership_is_of_one_client_and_proves_between_opening_and_closing() {
     let membership = RlnMembership::new(&group()).unwrap();
     assert_eq!(membership.prove(&request()).unwrap_err().code(), ErrorCode::InvalidArgument);
+    membership.rate_limit().unwrap();
+    let twice = membership.rate_limit().unwrap_err();
+    assert_eq!(twice.code(), ErrorCode::InvalidArgument);
+    assert!(twice.message().contains("another client's"), "{twice}");
     membership.open(&bytes(&credentials())).unwrap();
+    assert_eq!(membership.rate_limit().unwrap_err().code(), ErrorCode::InvalidArgument);
     assert_eq!(membership.open(&bytes(&credentials())).unwrap_err().code(), ErrorCode::InvalidArgument);
     assert!(membership.prove(&request()).is_ok(), "still the first one's");
     membership.close();
     membership.close();
     assert_eq!(membership.prove(&request()).unwrap_err().code(), ErrorCode::Closed);
     assert_eq!(membership.open(&bytes(&credentials())).unwrap_err().code(), ErrorCode::Closed);
+    assert_eq!(membership.rate_limit().unwrap_err().code(), ErrorCode::Closed);
 }
 
 #[test]

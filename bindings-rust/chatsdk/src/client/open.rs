@@ -8,13 +8,13 @@ use zeroize::Zeroizing;
 
 use super::acknowledger::Acknowledger;
 use super::event_feed::EventFeed;
-use super::membership::RateLimitMembership;
+use super::membership::{RateLimitMembership, Taken};
 use super::options::Anchor;
 use super::{Client, Event, Inner, Options};
 use crate::abi::Entropy;
 use crate::abi::Storage;
 use crate::abi::Transport;
-use crate::abi::{Chat, Clock, Config, RateLimit, Start, TransportEvent, VaultHeader, input, transport_event};
+use crate::abi::{Chat, Clock, Config, Start, TransportEvent, VaultHeader, input, transport_event};
 use crate::engine::{Core, CoreParts, Engine, EngineParts, Settings};
 use crate::error::{Error, ErrorCode, Result};
 use crate::keys::{StorageKey, derive_key, new_derivation};
@@ -27,17 +27,18 @@ impl Client {
     ///
     /// # Errors
     /// `WRONG_KEY`, `KEYRING_UNAVAILABLE`, `STATE_ROLLED_BACK`, `UNSUPPORTED_VERSION`, `DATABASE_CORRUPT`, `DATABASE_LOCKED`,
-    /// `STORAGE_FULL`, `STORAGE_FAILED`, `INVALID_ARGUMENT`, `TRANSPORT_FAILED`. Nothing was changed.
+    /// `STORAGE_FULL`, `STORAGE_FAILED`, `INVALID_ARGUMENT`, `TRANSPORT_FAILED`. The database is as it was then; where there was none, an
+    /// empty file may be left, which is bound to no key. `CLOSED` if the membership was that of a client that is closed.
     pub async fn open(options: Options) -> Result<Self> {
-        let membership = options.rln.clone();
-        let opened = Self::open_with(options).await;
-        if let (Err(_), Some(membership)) = (&opened, membership) {
-            membership.close();
+        let taken = options.rln.clone().map(Taken::new).transpose()?.map(Arc::new);
+        let client = Self::open_with(options, taken.clone()).await?;
+        if let Some(taken) = taken {
+            taken.keep();
         }
-        opened
+        Ok(client)
     }
 
-    async fn open_with(options: Options) -> Result<Self> {
+    async fn open_with(options: Options, taken: Option<Arc<Taken>>) -> Result<Self> {
         let Options {
             path,
             storage_key,
@@ -52,8 +53,9 @@ impl Client {
             anchor,
         } = options;
         let mut config = Config { cluster_id: waku.cluster_id, shard_count: waku.shard_count, ..protocol };
-        if let Some(membership) = &membership {
-            config.rate_limit = Some(rate_limit_of(&**membership, &config, &waku)?);
+        if let (Some(membership), Some(taken)) = (&membership, &taken) {
+            refuse_twice_given(&config, &waku)?;
+            config.rate_limit = Some(taken.limit().clone());
             waku.prover = Some(Arc::clone(membership) as _);
         }
         let settings = Settings::new(config);
@@ -66,20 +68,27 @@ impl Client {
             Some(transport) => transport,
             None => Arc::new(WakuTransport::new(waku)?),
         };
-        let of_core = Arc::clone(&entropy);
+        let (of_core, of_membership) = (Arc::clone(&entropy), taken.clone());
         // The disk, the password hash and the compiler block.
         let opening = tokio::task::spawn_blocking(move || {
+            if let Some(taken) = of_membership {
+                let of_file = storage.is_none() && !path.as_os_str().is_empty();
+                let is_new = of_file && path.try_exists().is_ok_and(|exists| !exists);
+                taken.open_given(is_new.then_some(&*path))?;
+            }
             let storage = match storage {
                 Some(storage) => storage,
                 None => Arc::new(SqliteStorage::open(path, SqliteOptions { create: true, maximum_bytes: None })?),
             };
             open_core(Arc::clone(&storage), &storage_key, settings, &*of_core).inspect_err(|_| close_storage(&*storage))
         });
-        let (core, credentials) = opening.await.map_err(|error| {
+        let opened = opening.await.map_err(|error| {
             Error::new(ErrorCode::Internal, "opening ended unexpectedly; report this").caused_by(error)
         })??;
+        let Opened { core, credentials, new_header } = opened;
         let client = Self::assemble(core, EngineArguments { transport, clock, entropy, anchor, membership })?;
-        match client.start(accept_rollback, credentials).await {
+        let starting = Starting { accept_rollback, taken, credentials, new_header };
+        match client.start(starting).await {
             Ok(()) => Ok(client),
             Err(error) => {
                 if let Err(failure) = client.close().await {
@@ -135,8 +144,12 @@ impl Client {
         })
     }
 
-    async fn start(&self, accept_rollback: bool, credentials: Credentials) -> Result<()> {
+    async fn start(&self, starting: Starting) -> Result<()> {
+        let Starting { accept_rollback, taken, credentials, new_header } = starting;
         let inner = &self.inner;
+        if let Some(taken) = taken {
+            blocking("rln: opening", move || taken.open_kept(&credentials)).await?;
+        }
         let generation = inner.opened_at;
         let seen_generation = match &inner.anchor {
             Some(anchor) => {
@@ -152,17 +165,15 @@ impl Client {
             );
             return Err(Error::new(ErrorCode::StateRolledBack, message));
         }
-        if let Some(membership) = inner.membership.clone() {
-            // It blocks.
-            let opening = tokio::task::spawn_blocking(move || open_membership(&*membership, &credentials));
-            opening.await.map_err(|error| {
-                Error::new(ErrorCode::Internal, "rln: opening ended unexpectedly; report this").caused_by(error)
-            })??;
-        }
         let mut reports = inner.transport.start();
         // Unusable settings are told at once.
         let first = reports.next().now_or_never().flatten().transpose()?;
         let mut reports = futures::stream::iter(first.map(Ok)).chain(reports);
+        // Not before all that may fail: the header binds the database to its key.
+        if let Some(header) = new_header {
+            let storage = Arc::clone(&inner.storage);
+            blocking("writing the header", move || storage.put_header(header)).await?;
+        }
         let (engine, feed, online) =
             (Arc::downgrade(&inner.engine), Arc::clone(&inner.feed), Arc::clone(&inner.online));
         inner.engine.follow(async move {
@@ -198,42 +209,53 @@ struct EngineArguments {
 /// Of a rate limit; empty if there are none.
 type Credentials = Zeroizing<Vec<u8>>;
 
-fn rate_limit_of(membership: &dyn RateLimitMembership, config: &Config, waku: &WakuOptions) -> Result<RateLimit> {
+struct Opened {
+    core: Core,
+    credentials: Credentials,
+    /// Of a new database; not stored yet.
+    new_header: Option<VaultHeader>,
+}
+
+struct Starting {
+    accept_rollback: bool,
+    taken: Option<Arc<Taken>>,
+    credentials: Credentials,
+    new_header: Option<VaultHeader>,
+}
+
+/// Runs what writes to the disk or computes for long.
+async fn blocking(what: &str, work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        Error::new(ErrorCode::Internal, format!("{what} ended unexpectedly; report this")).caused_by(error)
+    })?
+}
+
+fn refuse_twice_given(config: &Config, waku: &WakuOptions) -> Result<()> {
     let given_twice = [
         (config.rate_limit.is_some(), "protocol.rate_limit: rln sets it; leave it out"),
         (waku.prover.is_some(), "waku.prover: rln makes the proofs; leave it out"),
     ];
     match given_twice.into_iter().find(|(given, _)| *given) {
         Some((_, message)) => Err(Error::new(ErrorCode::InvalidArgument, message)),
-        None => Ok(membership.rate_limit()),
+        None => Ok(()),
     }
 }
 
-fn open_membership(membership: &dyn RateLimitMembership, credentials: &[u8]) -> Result<()> {
-    if credentials.is_empty() {
-        let message = "rln.credentials: missing, and the database has none; give the content of member-N.json once";
-        return Err(Error::new(ErrorCode::InvalidArgument, message));
-    }
-    membership.open(credentials)
-}
-
-fn open_core(
-    storage: Arc<dyn Storage>,
-    key: &StorageKey,
-    settings: Settings,
-    entropy: &dyn Entropy,
-) -> Result<(Core, Credentials)> {
+fn open_core(storage: Arc<dyn Storage>, key: &StorageKey, settings: Settings, entropy: &dyn Entropy) -> Result<Opened> {
     let module = CompiledModule::embedded()?;
     let limits = Limits::default();
-    let header = match storage.get_header()?.header {
-        Some(header) => header,
-        None => create_vault(&*storage, &module, key, entropy)?,
+    let (header, is_new) = match storage.get_header()?.header {
+        Some(header) => (header, false),
+        None => (create_vault(&*storage, &module, key, entropy)?, true),
     };
+    let new_header = is_new.then(|| header.clone());
     let derivation = header.derivation.clone().unwrap_or_default();
     let host_key = derive_key(key, &derivation)?;
-    Core::open(CoreParts { module, limits, storage, settings, header, host_key })
+    let (core, credentials) = Core::open(CoreParts { module, limits, storage, settings, header, host_key })?;
+    Ok(Opened { core, credentials, new_header })
 }
 
+/// The header of a new database.
 fn create_vault(
     storage: &dyn Storage,
     module: &Arc<CompiledModule>,
@@ -246,9 +268,7 @@ fn create_vault(
     }
     let derivation = new_derivation(key)?;
     let host_key = derive_key(key, &derivation)?;
-    let header = Core::create_vault(module, Limits::default(), derivation, &host_key, entropy.draw()?.bytes)?;
-    storage.put_header(header.clone())?;
-    Ok(header)
+    Core::create_vault(module, Limits::default(), derivation, &host_key, entropy.draw()?.bytes)
 }
 
 pub(super) fn close_storage(storage: &dyn Storage) {

@@ -94,7 +94,7 @@ impl Options {
     }
 
     /// S1: the membership of a network with RLN. It sets the rate limit, so that `protocol` must not, and makes the proofs of the Waku
-    /// transport; another transport has to be given it as well.
+    /// transport; another transport has to be given it as well. One that another client has is refused, and stays that client's.
     pub fn rln(mut self, membership: impl RateLimitMembership + 'static) -> Self {
         self.rln = Some(Arc::new(membership));
         self
