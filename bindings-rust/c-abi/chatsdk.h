@@ -33,8 +33,8 @@ extern "C" {
 // `path`: the database file, made if there is none. `storageKey`: `{"passphrase": text}`, `{"rawKey": 64 hexadecimal digits}` or
 // `{"unprotected": true}`. `peers`: multiaddrs of service nodes, over TCP or websockets. Optional: `clusterId` (42), `shardCount`
 // (8), `transport` ("light" or "relay"), `acceptRollback` (false), `protocol`, and `rln`, in a library that is built with the feature
-// rln: `{"group": text, "credentials": text}`, the contents of group.json and member-N.json of a network with RLN. The credentials
-// are needed once, the database keeps them; never give the same to two databases.
+// rln: `{"group": text, "credentials": text}`, the contents, not the paths, of group.json and member-N.json of a network with RLN. The
+// credentials are needed once, the database keeps them: leave them out later. Never give the same to two databases.
 //
 // Returns 0, and the client in `client`; or the code of the error, and the error in `error`.
 //

@@ -4,6 +4,8 @@ use std::ffi::c_char;
 use std::ptr;
 use std::time::Duration;
 
+#[cfg(feature = "rln")]
+use chatsdk_json::Failure;
 use chatsdk_json::{Outcome, Parameters, call, no_own_types, options, shapes};
 #[cfg(feature = "rln")]
 use chatsdk_rln::RlnMembership;
@@ -31,8 +33,8 @@ pub struct ChatSdkClient {
 /// `path`: the database file, made if there is none. `storageKey`: `{"passphrase": text}`, `{"rawKey": 64 hexadecimal digits}` or
 /// `{"unprotected": true}`. `peers`: multiaddrs of service nodes, over TCP or websockets. Optional: `clusterId` (42), `shardCount`
 /// (8), `transport` ("light" or "relay"), `acceptRollback` (false), `protocol`, and `rln`, in a library that is built with the feature
-/// rln: `{"group": text, "credentials": text}`, the contents of group.json and member-N.json of a network with RLN. The credentials
-/// are needed once, the database keeps them; never give the same to two databases.
+/// rln: `{"group": text, "credentials": text}`, the contents, not the paths, of group.json and member-N.json of a network with RLN. The
+/// credentials are needed once, the database keeps them: leave them out later. Never give the same to two databases.
 ///
 /// Returns 0, and the client in `client`; or the code of the error, and the error in `error`.
 ///
@@ -73,11 +75,25 @@ fn open(json: &str) -> Result<ChatSdkClient> {
 #[cfg(feature = "rln")]
 fn open_options(mut params: Parameters) -> Outcome<Options> {
     let Some(rln) = params.take_object("rln")? else { return options(&params) };
-    let mut membership = RlnMembership::new(rln.text("group")?)?;
-    if let Some(credentials) = rln.optional_text("credentials")? {
+    if rln.names().any(|name| !["group", "credentials"].contains(&name)) {
+        // A name may be a secret in the wrong place.
+        return Err(Failure::request("rln: must have group, credentials at the first start, and nothing else"));
+    }
+    let mut membership = RlnMembership::new(rln.text("group").map_err(content_of_rln)?)?;
+    if let Some(credentials) = rln.optional_text("credentials").map_err(content_of_rln)? {
         membership = membership.credentials(credentials.into())?;
     }
     Ok(options(&params)?.rln(membership))
+}
+
+#[cfg(feature = "rln")]
+fn content_of_rln(failure: Failure) -> Failure {
+    match failure {
+        Failure::Request(problem) => {
+            Failure::Request(format!("rln.{problem}; give the content of the file as a string"))
+        }
+        other => other,
+    }
 }
 
 /// Which refuse `rln`.
@@ -265,10 +281,9 @@ mod tests {
         }
     }
 
-    /// A database has them after one opening.
+    /// The contents of a group.json and of a member-1.json.
     #[cfg(feature = "rln")]
-    #[test]
-    fn s1_a_member_opens_with_credentials_once_and_without_them_later() {
+    fn group_and_credentials() -> (String, String) {
         use serde_json::{Value, json};
         let mut vectors: Value =
             serde_json::from_str(include_str!("../../../waku-node/rln/testdata/vectors.json")).unwrap();
@@ -281,19 +296,59 @@ mod tests {
             "version": 1, "rlnIdentifier": identifier, "leafIndex": 1, "userMessageLimit": 100,
             "identityCommitment": take("identityCommitment"), "identitySecret": take("identitySecret"),
         });
+        (group.to_string(), credentials.to_string())
+    }
+
+    #[cfg(feature = "rln")]
+    fn with_rln(folder: &std::path::Path, rln: serde_json::Value) -> String {
+        let key = serde_json::json!({ "rawKey": "07".repeat(32) });
+        serde_json::json!({ "path": folder.join("a.db"), "storageKey": key, "rln": rln }).to_string()
+    }
+
+    /// A database has them after one opening.
+    #[cfg(feature = "rln")]
+    #[test]
+    fn s1_a_member_opens_with_credentials_once_and_without_them_later() {
+        let (group, credentials) = group_and_credentials();
         let folder = tempfile::tempdir().unwrap();
-        let options = |rln: Value| {
-            json!({ "path": folder.path().join("a.db"), "storageKey": { "rawKey": "07".repeat(32) }, "rln": rln })
-                .to_string()
-        };
-        let without = options(json!({ "group": group.to_string() }));
+        let without = with_rln(folder.path(), serde_json::json!({ "group": group }));
         assert!(refused(&without).message().starts_with("rln.credentials: missing"));
-        let with = options(json!({ "group": group.to_string(), "credentials": credentials.to_string() }));
+        assert!(!folder.path().join("a.db").exists(), "nothing was made");
+        let with = with_rln(folder.path(), serde_json::json!({ "group": group, "credentials": credentials }));
         for options in [with, without] {
             let opened = open(&options).unwrap();
             let quota = opened.runtime.block_on(opened.client.quota()).unwrap();
             assert_eq!((quota.limited, quota.limit), (true, 100));
             opened.runtime.block_on(opened.client.close()).unwrap();
         }
+    }
+
+    #[cfg(feature = "rln")]
+    #[test]
+    fn s3_wrong_contents_are_named_by_field_with_a_remedy_and_not_quoted() {
+        use serde_json::{Value, json};
+        let (group, credentials) = group_and_credentials();
+        let secret =
+            serde_json::from_str::<Value>(&credentials).unwrap()["identitySecret"].as_str().unwrap().to_owned();
+        let as_name = credentials.replace("identitySecret", &secret);
+        let folder = tempfile::tempdir().unwrap();
+        for (rln, says) in [
+            (json!({}), "rln.group: missing; give the content"),
+            (json!({ "group": { "version": 1 } }), "rln.group: must be a text; give the content"),
+            (json!({ "group": "club/group.json" }), "rln.group: is no JSON: see line 1, column 1; give the content"),
+            (json!({ "group": credentials }), "rln.group.epochSeconds: is missing; give the content"),
+            (json!({ "group": json!(credentials).to_string() }), "rln.group: must be a JSON object: see line 1"),
+            (json!({ "group": group, "credentials": 7 }), "rln.credentials: must be a text; give the content"),
+            (json!({ "group": group, "credentials": "" }), "rln.credentials: is no JSON"),
+            (json!({ "group": group, "credentials": as_name }), "rln.credentials.identitySecret: is missing; give"),
+            (json!({ "group": group, "credential": credentials }), "rln: must have group, credentials"),
+            (json!({ "group": group, secret.clone(): 1 }), "rln: must have group, credentials"),
+        ] {
+            let error = refused(&with_rln(folder.path(), rln));
+            assert_eq!(error.code(), ErrorCode::InvalidArgument);
+            assert!(error.message().starts_with(says), "{error}");
+            assert!(!format!("{error:?}").contains(&secret[..8]), "{error:?}");
+        }
+        assert!(!folder.path().join("a.db").exists(), "nothing was made");
     }
 }
