@@ -211,6 +211,45 @@ describe("acknowledgements", () => {
     expect(new Set(syncs.map(({ payload }) => Buffer.from(payload).toString("hex"))).size).toBe(1);
   });
 
+  test.each([3, 8, 20, 120, 600])(
+    "F4 a listener whose acknowledgements nodes take and lose for %i minutes is heard again",
+    (minutes) => {
+      const world = new World(3);
+      const { alice, conversationId } = pair(world, {}, nodeCrypto);
+      world.run(10 * MINUTE);
+      world.weather = { ...CALM, store: false };
+      world.censor = ({ from }) => from === "bob";
+      for (let i = 0; i < minutes; i++) {
+        alice.send(conversationId, `${i}`);
+        world.run(MINUTE);
+      }
+      world.run(2 * MINUTE);
+      world.censor = () => false;
+      // Alice asks at intervals that have grown to so much.
+      const patience = Math.max(15 * MINUTE, 4 * minutes * MINUTE);
+      expect(world.run(patience, () => alice.withStatus(DeliveryStatus.DELIVERED).length === minutes + 1)).toBe(true);
+      expect(keyReuse(world)).toEqual([]);
+    },
+  );
+
+  test.each([3, 8, 12])(
+    "F4 so is its own message, where the history has what it was sent, after %i minutes",
+    (minutes) => {
+      const world = new World(3);
+      const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+      world.run(10 * MINUTE);
+      world.censor = ({ from }) => from === "bob";
+      for (let i = 0; i < minutes; i++) {
+        alice.send(conversationId, `${i}`);
+        world.run(MINUTE);
+      }
+      world.run(2 * MINUTE);
+      world.censor = () => false;
+      bob.send(conversationId, "reply");
+      expect(world.run(30 * MINUTE, () => alice.texts.includes("reply"))).toBe(true);
+    },
+  );
+
   test("P1 one report is answered with 16 messages at most", () => {
     const world = new World(1);
     const { alice, conversationId } = pair(world, {}, nodeCrypto);

@@ -36,6 +36,16 @@ describe("S1 credentials of the rate limit", () => {
     expect(start(disk, {})).toMatchObject({ kept: SECRET, limit: 20 });
   });
 
+  test("are used with one length of epochs: a slot of one may be one of another", () => {
+    const disk = new Disk();
+    start(disk, { epochSeconds: 600, credentials });
+    const before = new Map(disk.records);
+    for (const rateLimit of [{ epochSeconds: 601 }, { epochSeconds: 601, credentials }])
+      expect(() => start(disk, rateLimit)).toThrow(/epoch_seconds: is 601, but the credentials were used with 600/);
+    expect(disk.records).toEqual(before);
+    expect(start(disk, { epochSeconds: 601, credentials: others })).toMatchObject({ limit: 100 });
+  });
+
   test("are sealed in the secrets store, and appear in no outcome or event in the clear", () => {
     const machine = new Machine("alice", nodeCrypto, { rateLimit: { credentials } });
     const outcome = machine.step(1, { case: "start", value: {} });

@@ -61,6 +61,55 @@ describe("acknowledgements and repairs beyond their part of an epoch", () => {
     for (const id of ids) expect(counts.get(id)).toBeGreaterThan(7);
   });
 
+  test.each([
+    [20, 5],
+    [50, 12],
+    [80, 20],
+  ])("S1 F4 at %i an epoch, %i unacknowledged, a peer that has them all is asked to say so", (limit, count) => {
+    const world = new World(3);
+    const { alice, bob, conversationId } = pair(world, limited(600, limit), nodeCrypto);
+    world.run(20 * MINUTE);
+    world.weather = { ...CALM, store: false };
+    world.censor = ({ from }) => from === "bob";
+    for (let i = 0; i < count; i++) {
+      alice.send(conversationId, `${i}`);
+      world.run(limit < 50 ? 2 * MINUTE : 10_000);
+    }
+    world.run(3 * MINUTE);
+    world.censor = () => false;
+    expect(bob.texts.length).toBe(1 + count);
+    expect(world.run(2 * HOUR, () => alice.withStatus(DeliveryStatus.DELIVERED).length === 1 + count)).toBe(true);
+  });
+
+  test.each([1, 10])(
+    "S1 F4 an acknowledgement keeps its turn beside 25 peers that ask, written to every %i minutes",
+    (every) => {
+      const world = new World(4);
+      const alice = new Person(world, "alice", limited(600, 100), nodeCrypto);
+      const bob = new Person(world, "bob", {}, nodeCrypto);
+      const conversation = alice.accept(bob.invite());
+      world.run(10 * MINUTE);
+      const link = alice.invite(true);
+      const hostile = Array.from({ length: 25 }, (_, i) => {
+        const mallory = new Person(world, `mallory ${i}`, {}, nodeCrypto);
+        const id = mallory.accept(link);
+        world.run(MINUTE);
+        world.switchOff(mallory.machine);
+        const { topic } = world.published.find(({ from }) => from === mallory.machine.name)!;
+        return { insider: new Insider(mallory.machine, id), topic };
+      });
+      world.run(40 * MINUTE - (world.nowMs % (10 * MINUTE)));
+      const mark = world.published.length;
+      for (let minute = 0; minute < 120; minute++) {
+        for (const { insider, topic } of minute % 10 < 2 ? hostile : [])
+          world.inject(topic, insider.seal({ acknowledged: 0, acknowledgementRequested: true }));
+        if (minute % every === 0) bob.send(conversation, `${minute}`);
+        world.run(MINUTE);
+      }
+      expect(published(world, "alice", "s", mark).get(conversation)).toBeGreaterThanOrEqual(5);
+    },
+  );
+
   test("S1 F4 20 hostile peers of a reusable link do not keep a message from a peer that comes back", () => {
     const world = new World(4);
     const alice = new Person(world, "alice", limited(600, 100), nodeCrypto);

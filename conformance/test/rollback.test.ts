@@ -6,7 +6,8 @@ import { lowerSuite } from "../src/adversary.ts";
 import { reported } from "../src/chatter.ts";
 import type { Disk } from "../src/disk.ts";
 import { keyReuse } from "../src/ledger.ts";
-import { pair, Person } from "../src/people.ts";
+import type { InputValue } from "../src/machine.ts";
+import { pair, Person, text } from "../src/people.ts";
 import { CALM, World } from "../src/world.ts";
 
 const MINUTE = 60_000;
@@ -144,6 +145,26 @@ describe("a machine that starts from an old copy of its database", () => {
         expect(changes).toEqual([]);
         expect(reply?.reply).toMatchObject({ case: "failure", value: { code: ErrorCode.INVALID_ARGUMENT } });
       }
+    }
+  });
+
+  test("F3 not accepted, serves nothing, whatever a host asks of it", () => {
+    const { world, alice, id, backup } = talked();
+    alice.send(id, "newer than the copy");
+    world.run(1000);
+    const { machine } = alice;
+    const { seenGeneration } = machine;
+    machine.disk = backup;
+    machine.restart();
+    const inputs: InputValue[] = [
+      { case: "start", value: { seenGeneration } },
+      { case: "sendMessage", value: { conversationId: id, content: text("under an old key") } },
+      { case: "wake", value: {} },
+    ];
+    for (const input of inputs) {
+      const { reply, effects, changes } = machine.prepare(world.nowMs, input);
+      expect(reply?.reply).toMatchObject({ case: "failure", value: { code: ErrorCode.STATE_ROLLED_BACK } });
+      expect([effects, changes]).toEqual([[], []]);
     }
   });
 

@@ -5,6 +5,7 @@ import {
   type Config,
   type Input,
   type Outcome,
+  OutcomeSchema,
   type PublishResult,
   type Reply,
   ReplySchema,
@@ -77,6 +78,8 @@ export class Core {
   #clockMs = 0;
   #formerClockMs = 0;
   #generation: bigint | undefined;
+  /** Why the start failed: nothing is served then, an old copy least of all. */
+  #refusal: ChatError | undefined;
   /** Before the last step. */
   #previousGeneration: bigint | undefined;
   #membership: MembershipRecord | undefined;
@@ -106,6 +109,7 @@ export class Core {
 
   *step(input: Input): Steps<Outcome> {
     if (this.#generation === undefined) yield* this.open();
+    if (this.#refusal && input.input.case !== "start") return create(OutcomeSchema, { reply: failure(this.#refusal) });
     const { crypto } = this.#surroundings;
     this.#previousGeneration = this.#generation;
     this.#justReleased = [];
@@ -115,6 +119,7 @@ export class Core {
     const newStep = (): Step => new Step(this.#surroundings, Number(input.nowMs), new Entropy(crypto, input.entropy));
     const step = newStep();
     try {
+      this.#refusal = undefined;
       const last = input.input.case === "start" ? lastCommit(this.generation, input.input.value) : this.generation;
       yield* loadAllowance(step);
       if (step.nowMs < this.#clockMs - CLOCK_PUT_BACK_MS) yield* adjustToClock(step, this.#history);
@@ -132,9 +137,8 @@ export class Core {
         this.#restoreEnded();
         throw error;
       }
-      const { code, message, retryable } = error;
-      const failure = create(ReplySchema, { reply: { case: "failure", value: { code, message, retryable } } });
-      return this.#release(newStep().outcome(failure, () => this.#raise(this.generation)));
+      if (input.input.case === "start") this.#refusal = error;
+      return this.#release(newStep().outcome(failure(error), () => this.#raise(this.generation)));
     }
   }
 
@@ -214,9 +218,14 @@ export class Core {
   }
 }
 
+function failure({ code, message, retryable }: ChatError): Reply {
+  return create(ReplySchema, { reply: { case: "failure", value: { code, message, retryable } } });
+}
+
 /** It was put back: frees what it had put off, and turns in epochs that are far ahead. */
 function* adjustToClock(step: Step, history: History): Steps<void> {
   yield* recallTimers(step, history);
+  yield* rescheduleMaintenance(step, step.settings.historyIntervalMs);
   yield* publishAllUnsent(step, false);
 }
 

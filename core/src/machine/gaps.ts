@@ -8,7 +8,7 @@ import type { Step, Steps } from "./step.ts";
 import { sendSync } from "./synchronizing.ts";
 
 const FIRST_REPAIR_INTERVAL_MS = 20 * 1000;
-const MAX_REPAIR_INTERVAL_MS = 3600 * 1000;
+export const MAX_REPAIR_INTERVAL_MS = 3600 * 1000;
 
 /** Asks the store for the history since the account last looked. */
 export type AskHistory = (accountId: string) => void;

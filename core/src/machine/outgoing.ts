@@ -12,12 +12,14 @@ import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { Priority } from "@chatsdk/abi/host_pb";
 import { type OutgoingRecord, OutgoingRecordSchema, StateRecordSchema } from "@chatsdk/abi/records_pb";
 import { ContentFrameSchema, FrameSchema, PayloadSchema, type SdsMessage } from "@chatsdk/abi/wire_pb";
+import { EMPTY } from "../bytes.ts";
 import { encode } from "../codec.ts";
 import { summarize } from "../content/basic-types.ts";
 import { encodeEnvelope } from "../envelope/envelope.ts";
 import { pad } from "../envelope/padding.ts";
 import { ChatError } from "../errors.ts";
-import { jumpToFarBeacon, ratchetEncrypt } from "../ratchet/double-ratchet.ts";
+import { jumpToBeacon, ratchetEncrypt } from "../ratchet/double-ratchet.ts";
+import { FAR_BEACON_INTERVAL } from "../ratchet/hints.ts";
 import { encodeSds, ourId, tick } from "../reliability/sds.ts";
 import { fromBitmap, insertSorted } from "../reliability/sequence-set.ts";
 import { MAX_FRAME_LENGTH, split } from "../segmentation/segmentation.ts";
@@ -43,7 +45,7 @@ const MAX_REPAIRS = 16;
 /** Questions to a peer that has been silent beyond the life of our messages: some weeks of them. */
 const MAX_UNTOLD_ROUNDS = 100;
 const FIRST_RETRY_MS = 1000;
-const MAX_RETRY_MS = 60 * 1000;
+export const MAX_RETRY_MS = 60 * 1000;
 
 /** Turns the first plaintext of a session into its handshake; later ones travel as plain ratchet messages. */
 export type Wrap = (plaintext: Uint8Array) => Uint8Array;
@@ -97,6 +99,8 @@ export function sendContent(
   }
   stream.ackDueMs = 0n;
   stream.ackPostponed = false;
+  // The message says more than a sync message that no node took.
+  stream.refusedSync = EMPTY;
   if (stream.resendMs === 0n) stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
   if (stream.expiryMs === 0n) stream.expiryMs = BigInt(step.nowMs + step.settings.messageTtlMs);
   conversation.noteActivity(step);
@@ -383,6 +387,7 @@ export function* notePeerReport(step: Step, conversation: Conversation, sds: Sds
     stream.backlog = false;
     leaveQueue(step, conversation);
   } else if (progress) {
+    yield* leaveQueueIfEmpty(step, conversation);
     const { resendAfterMs } = step.settings;
     // What it lacks of older ones follows: a resend to a silent peer tries the oldest first.
     yield* resendAbsent(step, conversation, absent, room, resendAfterMs);
@@ -423,7 +428,9 @@ function* resendAbsent(
     if (!step.allowance.allows(Priority.REPAIR)) break;
     const record = yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence));
     if (!record || record.lastSentMs === 0n) continue;
-    if (Number(record.lastSentMs) + Math.max(inFlightMs(record), leastAgeMs) > step.nowMs) continue;
+    const sentMs = Number(record.lastSentMs);
+    // Not in the future: the clock was ahead then.
+    if (sentMs <= step.nowMs && sentMs + Math.max(inFlightMs(record), leastAgeMs) > step.nowMs) continue;
     count++;
     record.repairs++;
     if (record.repairs > MAX_REPAIRS) {
@@ -474,11 +481,12 @@ export function* resendUnacknowledged(
   if (stream.resendRound % 2 === 1) others.sort((a, b) => Number(a.lastSentMs - b.lastSentMs));
   const size = Math.min(4 ** (stream.resendRound - 1), RESEND_BATCH);
   const turn = oldest ? [oldest, ...others.slice(0, size - 1)] : [];
+  // First: the messages may use up what the rate limit leaves.
+  if ((stream.resendRound > 1 || unanswered) && conversation.canSend) askForAcknowledgement();
   for (const { sequence } of turn.sort((a, b) => a.sequence - b.sequence)) {
     const record = yield* outgoing(step, conversation, sequence);
     if (record && !publishRecord(step, conversation, sequence, record, Priority.REPAIR)) break;
   }
-  if ((stream.resendRound > 1 || unanswered) && conversation.canSend) askForAcknowledgement();
   const delay = Math.min(step.settings.resendAfterMs * 2 ** Math.min(stream.resendRound, 20), MAX_RESEND_INTERVAL_MS);
   stream.resendMs = BigInt(step.nowMs + Math.round(delay * (1 + 0.25 * step.entropy.fraction())));
 }
@@ -493,7 +501,7 @@ export function* expireOutgoing(step: Step, conversation: Conversation): Steps<v
     if (!record) continue;
     if (Number(record.expiresMs) <= step.nowMs) {
       yield* abandon(step, conversation, record, FailureReason.EXPIRED);
-      jumpToFarBeacon(step.crypto, conversation.session);
+      jumpToBeacon(step.crypto, conversation.session, FAR_BEACON_INTERVAL);
       if (stream.resendMs === 0n) stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
     } else if (earliest === 0n || record.expiresMs < earliest) earliest = record.expiresMs;
   }

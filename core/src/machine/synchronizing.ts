@@ -3,7 +3,8 @@ import { SessionState } from "@chatsdk/abi/api_pb";
 import { EMPTY } from "../bytes.ts";
 import { encodeEnvelope } from "../envelope/envelope.ts";
 import { pad } from "../envelope/padding.ts";
-import { ratchetEncrypt } from "../ratchet/double-ratchet.ts";
+import { jumpToBeacon, ratchetEncrypt } from "../ratchet/double-ratchet.ts";
+import { BEACON_INTERVAL, FAR_BEACON_INTERVAL } from "../ratchet/hints.ts";
 import { encodeSds, type SdsOptions } from "../reliability/sds.ts";
 import type { Conversation } from "./conversation.ts";
 import type { Step } from "./step.ts";
@@ -38,8 +39,29 @@ export function sendSync(
 
 function sealSync(step: Step, conversation: Conversation, options: Omit<SdsOptions, "message">): Uint8Array {
   const plaintext = pad(encodeSds(conversation.ids(step), conversation.stream, step.nowMs, options));
-  const sealed = ratchetEncrypt(step.crypto, conversation.session, plaintext, step.entropy);
-  return encodeEnvelope(sealed.hint, sealed.payload);
+  const { session, stream } = conversation;
+  if (session.ratchetBeforeSending) stream.lastResort = EMPTY;
+  const sealed = ratchetEncrypt(step.crypto, session, plaintext, step.entropy);
+  const envelope = encodeEnvelope(sealed.hint, sealed.payload);
+  if (session.sending!.next - 1 === LAST_RESORT) stream.lastResort = envelope;
+  return envelope;
+}
+
+/** Message numbers up to this one are awaited by a peer that has heard nothing of a chain: `awaitedNumbers`. */
+const SURELY_AWAITED = 7;
+/** The last number that a sync message jumps to. Farther beacons are left for messages that expire. */
+const LAST_RESORT = FAR_BEACON_INTERVAL;
+
+/**
+ * The peer asks for an acknowledgement in a chain that it began before it heard of ours, and what ours carried has had its time: it was lost,
+ * and the next number may be beyond those that the peer awaits. So the next beacon, and beyond the last one the same envelope again.
+ */
+export function reachOut(step: Step, { session, stream }: Conversation): void {
+  const number = session.sending?.next ?? 0;
+  const lately = Number(stream.lastAckMs) + step.settings.ackIntervalMs >= step.nowMs;
+  if (session.ratchetBeforeSending || number <= SURELY_AWAITED || lately) return;
+  if (number <= LAST_RESORT) jumpToBeacon(step.crypto, session, BEACON_INTERVAL);
+  else if (stream.lastResort.length > 0) stream.refusedSync = stream.lastResort;
 }
 
 /** No node took it. `envelope` is empty if it was released before the process started. */
@@ -57,6 +79,8 @@ const URGENT = 4;
  */
 export function scheduleAcknowledgement(step: Step, conversation: Conversation, urgent: boolean): void {
   const { stream } = conversation;
+  // It keeps its turn.
+  if (stream.ackDueMs !== 0n && !step.allowance.allows(Priority.ACKNOWLEDGEMENT)) return;
   const { ackDelayMs, ackIntervalMs } = step.settings;
   const soon = step.nowMs + Math.round(ackDelayMs * (1 + 0.5 * step.entropy.fraction()));
   const pause = urgent ? Math.round(ackIntervalMs / URGENT) : ackIntervalMs;

@@ -5,7 +5,7 @@ import { type AskHistory, noteRecovery, reportLost, watchGap } from "./gaps.ts";
 import { notePeerReport } from "./outgoing.ts";
 import { checkPayload, dropDeadSegments, showInOrder, showSettled } from "./showing.ts";
 import type { Step, Steps } from "./step.ts";
-import { scheduleAcknowledgement } from "./synchronizing.ts";
+import { reachOut, scheduleAcknowledgement } from "./synchronizing.ts";
 
 /** What came off the ratchet: both streams move on. The caller saves the conversation. */
 export function* takeSds(
@@ -36,6 +36,7 @@ export function* takeSds(
     if (arrival === "recovered") noteRecovery(step, conversation);
     scheduleAcknowledgement(step, conversation, arrival === "duplicate" || sds.acknowledgementRequested);
   } else if (sds.acknowledgementRequested) {
+    reachOut(step, conversation);
     scheduleAcknowledgement(step, conversation, true);
   }
   yield* showSettled(step, conversation);

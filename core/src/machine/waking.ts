@@ -2,10 +2,11 @@ import { create } from "@bufbuild/protobuf";
 import { Priority } from "@chatsdk/abi/host_pb";
 import { SessionState } from "@chatsdk/abi/api_pb";
 import { ConversationRecordSchema, StateRecordSchema } from "@chatsdk/abi/records_pb";
+import { MAX_RESEND_INTERVAL_MS } from "../settings.ts";
 import { Conversation } from "./conversation.ts";
-import { pursueGap } from "./gaps.ts";
+import { MAX_REPAIR_INTERVAL_MS, pursueGap } from "./gaps.ts";
 import { askForAll, type History } from "./history.ts";
-import { expireOutgoing, isSetUpWaiting, publishUnsent, resendUnacknowledged } from "./outgoing.ts";
+import { expireOutgoing, isSetUpWaiting, MAX_RETRY_MS, publishUnsent, resendUnacknowledged } from "./outgoing.ts";
 import { expirePrekeys } from "./prekeys.ts";
 import { Keys } from "./records.ts";
 import { markLost, publishRepair } from "./repair.ts";
@@ -20,8 +21,6 @@ const HISTORY_SOON_MS = 15 * 1000;
 const BATCH = 64;
 /** A timer that could not be served. */
 const POSTPONED_MS = 3600 * 1000;
-/** No timer is set further ahead than this, but by a clock that was wrong then. */
-const LONGEST_TIMER_MS = 30 * 24 * 3600 * 1000;
 
 /** Serves the timers that are due. */
 export function* wake(step: Step, history: History): Steps<void> {
@@ -46,6 +45,8 @@ function* serveOrPostpone(step: Step, key: string, conversationId: string, histo
 function* serve(step: Step, key: string, conversationId: string, history: History): Steps<void> {
   const record = yield* step.get(ConversationRecordSchema, Keys.conversation(conversationId));
   if (!record) return step.delete(key);
+  // It was postponed after a failure.
+  if (key !== Keys.timer(Number(record.timerMs), conversationId)) step.delete(key);
   const conversation = Conversation.fromRecord(conversationId, record);
   const { stream } = conversation;
   const isDue = (time: bigint): boolean => time !== 0n && Number(time) <= step.nowMs;
@@ -103,32 +104,38 @@ function* postponeAcknowledgement(step: Step, conversationId: string): Steps<voi
   conversation.save(step);
 }
 
-/** After a start: what a clock far ahead has put off for years is due now, and history comes before what was due. */
+/** After a start: what a clock that was ahead has put off is due now, and history comes before what was due. */
 export function* recallTimersAtStart(step: Step, history: History): Steps<void> {
   for (const { key } of yield* step.scan(StateRecordSchema, Keys.timers)) {
     const [, due, name] = key.split("/") as [string, string, string];
     if (name !== MAINTENANCE && Number(due) <= step.nowMs) yield* postponeAcknowledgement(step, name);
   }
-  yield* recallTimers(step, history, LONGEST_TIMER_MS);
+  yield* recallTimers(step, history);
 }
 
 /** The clock was put back: what it had put off is due now. */
-export function* recallTimers(step: Step, history: History, leastMs = 0): Steps<void> {
+export function* recallTimers(step: Step, history: History): Steps<void> {
+  const now = BigInt(step.nowMs);
+  // Further ahead than the protocol, or the rate limit, ever puts it off.
+  const isFar = (time: bigint, longestMs: number): boolean =>
+    Number(time) > Math.max(step.nowMs + 1.5 * longestMs, step.allowance.renewsMs + MAX_RETRY_MS);
   for (const { key } of yield* step.scan(StateRecordSchema, Keys.timers)) {
     const [, due, name] = key.split("/") as [string, string, string];
-    if (name === MAINTENANCE || Number(due) <= step.nowMs + leastMs) continue;
+    if (name === MAINTENANCE || Number(due) <= step.nowMs) continue;
     const record = yield* step.get(ConversationRecordSchema, Keys.conversation(name));
     const stream = record?.reliability;
     if (!record || !stream) {
       step.delete(key);
       continue;
     }
-    const now = BigInt(step.nowMs);
-    if (stream.ackDueMs > now) stream.ackDueMs = now;
-    if (stream.resendMs > now) stream.resendMs = now;
-    if (stream.gapMs > now) stream.gapMs = now;
-    if (stream.retryMs > now) stream.retryMs = now;
-    Conversation.fromRecord(name, record).save(step);
+    const conversation = Conversation.fromRecord(name, record);
+    const before = conversation.due;
+    if (isFar(stream.ackDueMs, step.settings.ackIntervalMs)) stream.ackDueMs = now;
+    if (isFar(stream.resendMs, MAX_RESEND_INTERVAL_MS)) stream.resendMs = now;
+    if (isFar(stream.gapMs, MAX_REPAIR_INTERVAL_MS)) stream.gapMs = now;
+    if (isFar(stream.retryMs, MAX_RETRY_MS)) stream.retryMs = now;
+    if (conversation.due === before) continue;
+    conversation.save(step);
     history.ask(record.accountId);
   }
 }

@@ -10,7 +10,7 @@ import { Rejected } from "../errors.ts";
 import type { Position } from "./awaited-hints.ts";
 import { advanceChain } from "./chain-key.ts";
 import { type Header, openHeader, openHello, SEALED_HEADER_LENGTH, sealHeader, sealHello } from "./header.ts";
-import { FAR_BEACON_INTERVAL, HintSource } from "./hints.ts";
+import { HintSource } from "./hints.ts";
 import { openMessage, sealMessage } from "./message-key.ts";
 import { advanceRoot } from "./root-key.ts";
 import { finishChain, skipTo, takeSkipped } from "./skipped-keys.ts";
@@ -66,13 +66,13 @@ export function ratchetEncrypt(
 }
 
 /**
- * Moves the sending chain to its next far beacon: messages were given up without an answer, so the receiver may have lost more than its
+ * Moves the sending chain to its next beacon, a multiple of the interval: what was sent found no answer, so the receiver may have lost more than its
  * window and await nothing nearer.
  */
-export function jumpToFarBeacon(crypto: Crypto, session: Session): void {
+export function jumpToBeacon(crypto: Crypto, session: Session, interval: number): void {
   const chain = session.sending;
   if (!chain || session.ratchetBeforeSending) return;
-  while (chain.next % FAR_BEACON_INTERVAL !== 0) {
+  while (chain.next % interval !== 0) {
     chain.chainKey = advanceChain(crypto, chain.chainKey).chainKey;
     chain.next++;
   }

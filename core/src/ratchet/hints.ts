@@ -7,7 +7,7 @@ const BEACON = Uint8Array.of(0x02);
 /** Hints in one HMAC output. */
 const PER_BLOCK = 4;
 /** Every so many messages the hint is a beacon: awaited far ahead, so that a long loss cannot make the receiver deaf. */
-const BEACON_INTERVAL = 64;
+export const BEACON_INTERVAL = 64;
 const BEACONS_AHEAD = 3;
 /** Every fourth beacon is awaited further ahead: beyond it a sender that was given no answer jumps. */
 export const FAR_BEACON_INTERVAL = 256;
