@@ -59,6 +59,7 @@ export class ClientMethods {
     const client = await openChat({
       ...params,
       storageKey: keyOf(storageKey),
+      logger: { debug() {}, info() {}, warn: (line) => console.error(line) },
       ...(protocol && { protocol: settingsOf(protocol) }),
       ...(rln && { rln: membershipOf(rln) }),
     });

@@ -17,7 +17,8 @@ function chat(name: string, ...args: string[]): Program {
 }
 
 async function connected(program: Program): Promise<Program> {
-  await program.until(/● online\n/);
+  // It may have been so before its first line.
+  await program.until(/● online\n| {2}online {2}/);
   return program;
 }
 
