@@ -239,11 +239,7 @@ describe("SqliteStorage.open: not a sound database", () => {
         expect(error, `byte ${offset}`).toMatchObject({
           name: "ChatError",
           code: expect.toSatisfy(
-            // STORAGE_FAILED: SQLite cannot say that the name of a column was damaged.
-            (code) =>
-              [ErrorCode.DATABASE_CORRUPT, ErrorCode.UNSUPPORTED_VERSION, ErrorCode.STORAGE_FAILED].includes(
-                code as ErrorCode,
-              ),
+            (code) => code === ErrorCode.DATABASE_CORRUPT || code === ErrorCode.UNSUPPORTED_VERSION,
           ),
         });
         expect(readFileSync(path).equals(damaged), `byte ${offset}`).toBe(true);

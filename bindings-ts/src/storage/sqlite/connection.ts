@@ -1,7 +1,7 @@
 import { ChatError } from "@chatsdk/core";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { storageError } from "./errors.ts";
+import { schemaError, storageError } from "./errors.ts";
 
 /** A row as node:sqlite returns it; every integer is a bigint, because 64-bit ones do not fit a number. */
 export type Row = Record<string, unknown>;
@@ -92,10 +92,18 @@ export class Connection {
     }
   }
 
+  #prepare(sql: string): StatementSync {
+    try {
+      return this.#database.prepare(sql);
+    } catch (error) {
+      throw schemaError(error, this.#subject);
+    }
+  }
+
   #statement(sql: string): StatementSync {
     let statement = this.#statements.get(sql);
     if (!statement) {
-      statement = this.#database.prepare(sql);
+      statement = this.#prepare(sql);
       statement.setReadBigInts(true);
       this.#statements.set(sql, statement);
     }

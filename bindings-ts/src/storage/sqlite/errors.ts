@@ -3,6 +3,7 @@ import { ErrorCode } from "@chatsdk/abi/errors_pb";
 
 /** Primary result codes of SQLite; the extended ones carry them in their low byte. */
 export const SQLITE = {
+  ERROR: 1,
   PERM: 3,
   BUSY: 5,
   LOCKED: 6,
@@ -57,6 +58,11 @@ export function storageError(error: unknown, subject: string): ChatError {
         { cause: error },
       );
   }
+}
+
+/** Our statements fit our schema: where SQLite can only say that one does not, the schema is damaged. Any other error stays as it is. */
+export function schemaError(error: unknown, subject: string): unknown {
+  return sqliteCode(error) === SQLITE.ERROR ? corrupt(subject, "has a damaged schema", { cause: error }) : error;
 }
 
 /** The SQLite code that means the same as an error of node:fs. */

@@ -17,7 +17,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { ChatError } from "@chatsdk/core";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
-import { corrupt, SQLITE, sqliteCode, storageError } from "./errors.ts";
+import { corrupt, SQLITE, schemaError, sqliteCode, storageError } from "./errors.ts";
 import { sqlite } from "./runtime.ts";
 import { APPLICATION_ID, SCHEMA, SCHEMA_OBJECTS, SCHEMA_VERSION } from "./schema.ts";
 
@@ -62,7 +62,7 @@ export function openFile(path: string, options: OpenOptions): { database: Databa
     }
     return { database: openExisting(realpathSync(file), options, subject), subject };
   } catch (error) {
-    throw storageError(error, subject);
+    throw storageError(schemaError(error, subject), subject);
   }
 }
 
