@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
 import { keyReuse } from "../src/ledger.ts";
 import { pair, Person } from "../src/people.ts";
-import { CALM, World } from "../src/world.ts";
+import { CALM, type Weather, World } from "../src/world.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -13,6 +13,22 @@ function syncsBy(person: Person, sinceMs = 0): number {
   return person.world.published.filter(
     ({ from, publishId, atMs }) => from === person.machine.name && publishId.startsWith("s/") && atMs >= sinceMs,
   ).length;
+}
+
+/** Alice has written once a minute while nodes took what Bob sent and lost it. From now on all is heard. */
+function unheard(minutes: number, weather: Weather) {
+  const world = new World(3);
+  const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
+  world.run(10 * MINUTE);
+  world.weather = weather;
+  world.censor = ({ from }) => from === "bob";
+  for (let i = 0; i < minutes; i++) {
+    alice.send(conversationId, `${i}`);
+    world.run(MINUTE);
+  }
+  world.run(2 * MINUTE);
+  world.censor = () => false;
+  return { world, alice, bob, conversationId };
 }
 
 describe("acknowledgements", () => {
@@ -214,17 +230,7 @@ describe("acknowledgements", () => {
   test.each([3, 8, 20, 120, 600])(
     "F4 a listener whose acknowledgements nodes take and lose for %i minutes is heard again",
     (minutes) => {
-      const world = new World(3);
-      const { alice, conversationId } = pair(world, {}, nodeCrypto);
-      world.run(10 * MINUTE);
-      world.weather = { ...CALM, store: false };
-      world.censor = ({ from }) => from === "bob";
-      for (let i = 0; i < minutes; i++) {
-        alice.send(conversationId, `${i}`);
-        world.run(MINUTE);
-      }
-      world.run(2 * MINUTE);
-      world.censor = () => false;
+      const { world, alice } = unheard(minutes, { ...CALM, store: false });
       // Alice asks at intervals that have grown to so much.
       const patience = Math.max(15 * MINUTE, 4 * minutes * MINUTE);
       expect(world.run(patience, () => alice.withStatus(DeliveryStatus.DELIVERED).length === minutes + 1)).toBe(true);
@@ -235,16 +241,7 @@ describe("acknowledgements", () => {
   test.each([3, 8, 12])(
     "F4 so is its own message, where the history has what it was sent, after %i minutes",
     (minutes) => {
-      const world = new World(3);
-      const { alice, bob, conversationId } = pair(world, {}, nodeCrypto);
-      world.run(10 * MINUTE);
-      world.censor = ({ from }) => from === "bob";
-      for (let i = 0; i < minutes; i++) {
-        alice.send(conversationId, `${i}`);
-        world.run(MINUTE);
-      }
-      world.run(2 * MINUTE);
-      world.censor = () => false;
+      const { world, alice, bob, conversationId } = unheard(minutes, CALM);
       bob.send(conversationId, "reply");
       expect(world.run(30 * MINUTE, () => alice.texts.includes("reply"))).toBe(true);
     },

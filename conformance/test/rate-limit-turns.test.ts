@@ -24,6 +24,18 @@ function published(world: World, from: string, kind: "m" | "s", mark: number): M
   return counts;
 }
 
+/** Peers that have accepted a reusable link, as an attacker holds them: each with its keys, and the topic on which it is heard. */
+function insiders(world: World, link: string, count: number) {
+  return Array.from({ length: count }, (_, i) => {
+    const mallory = new Person(world, `mallory ${i}`, {}, nodeCrypto);
+    const id = mallory.accept(link);
+    world.run(MINUTE);
+    world.switchOff(mallory.machine);
+    const { topic } = world.published.find(({ from }) => from === mallory.machine.name)!;
+    return { insider: new Insider(mallory.machine, id), topic };
+  });
+}
+
 describe("acknowledgements and repairs beyond their part of an epoch", () => {
   test("S1 F4 acknowledgements: each of 14 busy conversations gets its turn, and no message expires", () => {
     const world = new World(3);
@@ -90,14 +102,7 @@ describe("acknowledgements and repairs beyond their part of an epoch", () => {
       const conversation = alice.accept(bob.invite());
       world.run(10 * MINUTE);
       const link = alice.invite(true);
-      const hostile = Array.from({ length: 25 }, (_, i) => {
-        const mallory = new Person(world, `mallory ${i}`, {}, nodeCrypto);
-        const id = mallory.accept(link);
-        world.run(MINUTE);
-        world.switchOff(mallory.machine);
-        const { topic } = world.published.find(({ from }) => from === mallory.machine.name)!;
-        return { insider: new Insider(mallory.machine, id), topic };
-      });
+      const hostile = insiders(world, link, 25);
       world.run(40 * MINUTE - (world.nowMs % (10 * MINUTE)));
       const mark = world.published.length;
       for (let minute = 0; minute < 120; minute++) {
@@ -117,22 +122,15 @@ describe("acknowledgements and repairs beyond their part of an epoch", () => {
     const conversation = alice.accept(bob.invite());
     world.run(10 * MINUTE);
     const link = alice.invite(true);
-    const hostile = Array.from({ length: 20 }, (_, i) => {
-      const mallory = new Person(world, `mallory ${i}`, {}, nodeCrypto);
-      const id = mallory.accept(link);
-      world.run(MINUTE);
-      world.switchOff(mallory.machine);
-      const { topic } = world.published.find(({ from }) => from === mallory.machine.name)!;
-      return { insider: new Insider(mallory.machine, id), next: 3, topic };
-    });
+    const hostile = insiders(world, link, 20);
     world.run(30 * MINUTE);
     world.weather = { ...CALM, store: false };
     world.switchOff(bob.machine);
     alice.send(conversation, "for bob");
     for (let epoch = 0; epoch < 30 && !bob.texts.includes("for bob"); epoch++) {
-      for (const peer of hostile) {
-        world.inject(peer.topic, peer.insider.seal({ nextSequence: peer.next++, acknowledged: 0 }));
-        world.inject(peer.topic, peer.insider.seal({ acknowledged: 0, acknowledgementRequested: true }));
+      for (const { insider, topic } of hostile) {
+        world.inject(topic, insider.seal({ nextSequence: 3 + epoch, acknowledged: 0 }));
+        world.inject(topic, insider.seal({ acknowledged: 0, acknowledgementRequested: true }));
       }
       if (epoch === 6) world.switchOn(bob.machine);
       world.run(10 * MINUTE);

@@ -142,7 +142,7 @@ export class Conversation {
   }
 
   #setTimer(step: Step): void {
-    const { due } = this;
+    const due = this.#due();
     const old = Number(this.record.timerMs);
     if (due === old) return;
     if (old !== 0) step.delete(Keys.timer(old, this.id));
@@ -158,8 +158,7 @@ export class Conversation {
     this.record.outstanding = outstanding;
   }
 
-  /** When the next of its timers is due, Unix time in milliseconds; 0: none is set. */
-  get due(): number {
+  #due(): number {
     const stream = this.stream;
     const times = [stream.ackDueMs, stream.resendMs, stream.gapMs, stream.expiryMs, stream.retryMs, stream.segmentsMs]
       .map(Number)

@@ -115,10 +115,13 @@ export function* recallTimersAtStart(step: Step, history: History): Steps<void> 
 
 /** The clock was put back: what it had put off is due now. */
 export function* recallTimers(step: Step, history: History): Steps<void> {
-  const now = BigInt(step.nowMs);
-  // Further ahead than the protocol, or the rate limit, ever puts it off.
-  const isFar = (time: bigint, longestMs: number): boolean =>
-    Number(time) > Math.max(step.nowMs + 1.5 * longestMs, step.allowance.renewsMs + MAX_RETRY_MS);
+  const longestMs = {
+    ackDueMs: step.settings.ackIntervalMs,
+    resendMs: MAX_RESEND_INTERVAL_MS,
+    gapMs: MAX_REPAIR_INTERVAL_MS,
+    retryMs: MAX_RETRY_MS,
+  };
+  const renewsMs = step.allowance.renewsMs + MAX_RETRY_MS;
   for (const { key } of yield* step.scan(StateRecordSchema, Keys.timers)) {
     const [, due, name] = key.split("/") as [string, string, string];
     if (name === MAINTENANCE || Number(due) <= step.nowMs) continue;
@@ -128,14 +131,13 @@ export function* recallTimers(step: Step, history: History): Steps<void> {
       step.delete(key);
       continue;
     }
-    const conversation = Conversation.fromRecord(name, record);
-    const before = conversation.due;
-    if (isFar(stream.ackDueMs, step.settings.ackIntervalMs)) stream.ackDueMs = now;
-    if (isFar(stream.resendMs, MAX_RESEND_INTERVAL_MS)) stream.resendMs = now;
-    if (isFar(stream.gapMs, MAX_REPAIR_INTERVAL_MS)) stream.gapMs = now;
-    if (isFar(stream.retryMs, MAX_RETRY_MS)) stream.retryMs = now;
-    if (conversation.due === before) continue;
-    conversation.save(step);
+    // Further ahead than the protocol, or the rate limit, ever puts it off.
+    const far = (Object.keys(longestMs) as (keyof typeof longestMs)[]).filter(
+      (timer) => Number(stream[timer]) > Math.max(step.nowMs + 1.5 * longestMs[timer], renewsMs),
+    );
+    if (far.length === 0) continue;
+    for (const timer of far) stream[timer] = BigInt(step.nowMs);
+    Conversation.fromRecord(name, record).save(step);
     history.ask(record.accountId);
   }
 }
