@@ -8,12 +8,10 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
+use super::watched_storage::{Access, WatchedStorage};
 use super::{Client, Options};
 use crate::abi::{
-    ChangeBatch, ConversationBatch, CountUnreadRequest, EnvelopeBatch, EnvelopeReceived, GetConversationRequest,
-    GetMessageRequest, ListConversationsRequest, ListMessagesRequest, MessageRows, Publish, QueryHistory, Read,
-    ReadAnswer, SearchMessagesRequest, Storage, StoredHeader, Subscribe, Transport, TransportEvent, UnreadCount,
-    VaultHeader, transport_event,
+    EnvelopeBatch, EnvelopeReceived, Publish, QueryHistory, Subscribe, Transport, TransportEvent, transport_event,
 };
 use crate::error::{ErrorCode, Result};
 use crate::keys::StorageKey;
@@ -58,64 +56,8 @@ impl Transport for Flood {
     }
 }
 
-/// Panics while it is told to.
-struct Fragile {
-    storage: SqliteStorage,
-    break_commit: Arc<AtomicBool>,
-    break_reads: Arc<AtomicBool>,
-}
-
 fn break_if(told: &AtomicBool) {
     assert!(!told.load(Ordering::SeqCst), "on purpose");
-}
-
-impl Storage for Fragile {
-    fn get_header(&self) -> Result<StoredHeader> {
-        self.storage.get_header()
-    }
-
-    fn put_header(&self, header: VaultHeader) -> Result<()> {
-        Storage::put_header(&self.storage, header)
-    }
-
-    fn read(&self, read: Read) -> Result<ReadAnswer> {
-        break_if(&self.break_reads);
-        self.storage.read(read)
-    }
-
-    fn commit(&self, batch: ChangeBatch) -> Result<()> {
-        break_if(&self.break_commit);
-        Storage::commit(&self.storage, batch)
-    }
-
-    fn list_conversations(&self, request: ListConversationsRequest) -> Result<ConversationBatch> {
-        break_if(&self.break_reads);
-        self.storage.list_conversations(request)
-    }
-
-    fn get_conversation(&self, request: GetConversationRequest) -> Result<ConversationBatch> {
-        self.storage.get_conversation(request)
-    }
-
-    fn get_message(&self, request: GetMessageRequest) -> Result<MessageRows> {
-        self.storage.get_message(request)
-    }
-
-    fn list_messages(&self, request: ListMessagesRequest) -> Result<MessageRows> {
-        self.storage.list_messages(request)
-    }
-
-    fn count_unread(&self, request: CountUnreadRequest) -> Result<UnreadCount> {
-        self.storage.count_unread(request)
-    }
-
-    fn search_messages(&self, request: SearchMessagesRequest) -> Result<MessageRows> {
-        self.storage.search_messages(request)
-    }
-
-    fn close(&self) -> Result<()> {
-        Storage::close(&self.storage)
-    }
 }
 
 fn options(folder: &tempfile::TempDir) -> Options {
@@ -157,7 +99,14 @@ async fn s4_a_storage_that_panics_fails_a_call_and_the_next_one_works() {
     let sqlite = SqliteOptions { create: true, maximum_bytes: None };
     let storage = SqliteStorage::open(folder.path().join("alice"), sqlite).unwrap();
     let [break_commit, break_reads] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
-    let fragile = Fragile { storage, break_commit: break_commit.clone(), break_reads: break_reads.clone() };
+    let (commit, reads) = (break_commit.clone(), break_reads.clone());
+    let fragile = WatchedStorage::new(storage, move |access| {
+        match access {
+            Access::Commit(_) => break_if(&commit),
+            Access::Read | Access::List => break_if(&reads),
+        }
+        Ok(())
+    });
     let quiet = Flood { quiet: true, ..Flood::default() };
     let alice = Client::open(options(&folder).storage(fragile).transport(quiet)).await.unwrap();
     let account = alice.default_account().await.unwrap();

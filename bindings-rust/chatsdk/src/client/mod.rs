@@ -15,6 +15,8 @@ mod search;
 mod trap_tests;
 #[cfg(test)]
 mod untaken_tests;
+#[cfg(test)]
+mod watched_storage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -9,13 +9,9 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 
 use super::trap_tests::network::{LocalTransport, Network};
+use super::watched_storage::{Access, WatchedStorage};
 use super::{Client, DeliveryStatus, InviteOptions, Options};
-use crate::abi::{
-    ChangeBatch, Clock, ConversationBatch, CountUnreadRequest, EnvelopeBatch, GetConversationRequest,
-    GetMessageRequest, Instant, ListConversationsRequest, ListMessagesRequest, MessageRows, Publish, QueryHistory,
-    Read, ReadAnswer, SearchMessagesRequest, Storage, StoredHeader, Subscribe, Transport, TransportEvent, UnreadCount,
-    VaultHeader, change,
-};
+use crate::abi::{Clock, EnvelopeBatch, Instant, Publish, QueryHistory, Subscribe, Transport, TransportEvent, change};
 use crate::error::{Error, ErrorCode, Result};
 use crate::keys::StorageKey;
 use crate::storage::{SqliteOptions, SqliteStorage};
@@ -75,6 +71,22 @@ impl Controls {
         *self.failure.lock().unwrap() = failure;
     }
 
+    fn watcher(&self) -> impl Fn(Access<'_>) -> Result<()> + use<> {
+        let controls = self.clone();
+        move |access| {
+            match access {
+                Access::Read => controls.check()?,
+                Access::List => {}
+                Access::Commit(batch) => {
+                    let is_event = |change: &&crate::abi::Change| matches!(&change.change, Some(change::Change::Delete(key)) if key.starts_with("event/"));
+                    let forgotten = batch.changes.iter().filter(is_event).count();
+                    controls.forgotten.fetch_add(forgotten, Ordering::SeqCst);
+                }
+            }
+            Ok(())
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let failure = *self.failure.lock().unwrap();
         match failure {
@@ -82,62 +94,6 @@ impl Controls {
             Some(Failure::Panic) => panic!("on purpose"),
             Some(Failure::Code(code)) => Err(Error::new(code, "on purpose")),
         }
-    }
-}
-
-struct ControlledStorage {
-    storage: SqliteStorage,
-    controls: Controls,
-}
-
-impl Storage for ControlledStorage {
-    fn get_header(&self) -> Result<StoredHeader> {
-        self.storage.get_header()
-    }
-
-    fn put_header(&self, header: VaultHeader) -> Result<()> {
-        Storage::put_header(&self.storage, header)
-    }
-
-    fn read(&self, read: Read) -> Result<ReadAnswer> {
-        self.controls.check()?;
-        self.storage.read(read)
-    }
-
-    fn commit(&self, batch: ChangeBatch) -> Result<()> {
-        let is_event = |change: &crate::abi::Change| matches!(&change.change, Some(change::Change::Delete(key)) if key.starts_with("event/"));
-        let forgotten = batch.changes.iter().filter(|change| is_event(change)).count();
-        Storage::commit(&self.storage, batch)?;
-        self.controls.forgotten.fetch_add(forgotten, Ordering::SeqCst);
-        Ok(())
-    }
-
-    fn list_conversations(&self, request: ListConversationsRequest) -> Result<ConversationBatch> {
-        self.storage.list_conversations(request)
-    }
-
-    fn get_conversation(&self, request: GetConversationRequest) -> Result<ConversationBatch> {
-        self.storage.get_conversation(request)
-    }
-
-    fn get_message(&self, request: GetMessageRequest) -> Result<MessageRows> {
-        self.storage.get_message(request)
-    }
-
-    fn list_messages(&self, request: ListMessagesRequest) -> Result<MessageRows> {
-        self.storage.list_messages(request)
-    }
-
-    fn count_unread(&self, request: CountUnreadRequest) -> Result<UnreadCount> {
-        self.storage.count_unread(request)
-    }
-
-    fn search_messages(&self, request: SearchMessagesRequest) -> Result<MessageRows> {
-        self.storage.search_messages(request)
-    }
-
-    fn close(&self) -> Result<()> {
-        Storage::close(&self.storage)
     }
 }
 
@@ -183,7 +139,7 @@ async fn open(folder: &tempfile::TempDir, name: &str, network: &Network) -> (Cli
     let options = Options::new(folder.path().join(name), StorageKey::Raw([7; 32]))
         .without_anchor()
         .clock(HurriedClock(SystemTime::now()))
-        .storage(ControlledStorage { storage, controls: controls.clone() })
+        .storage(WatchedStorage::new(storage, controls.watcher()))
         .transport(ControlledTransport { transport: network.transport(), controls: controls.clone() });
     (Client::open(options).await.unwrap(), controls)
 }
