@@ -78,6 +78,7 @@ export function sendContent(
   const lastSequence = firstSequence + payloads.length - 1;
   const id = ourId(conversation.ids(step), firstSequence);
   let firstLamport = 0n;
+  if (firstOutdated(step, conversation) < firstSequence) holdBack(step, conversation);
   for (const payload of payloads) {
     const sequence = stream.nextSequence++;
     const lamport = tick(stream, step.nowMs);
@@ -92,7 +93,6 @@ export function sendContent(
     });
     record.envelope = sealEnvelope(step, conversation, sequence, record, sequence === 1 ? wrapFirst : undefined);
     // Not past those that wait.
-    if (firstOutdated(step, conversation) < sequence) holdBack(step, conversation);
     if (stream.waiting || stream.backlog)
       step.put(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence), record);
     else publishMessage(step, conversation, sequence, record);
