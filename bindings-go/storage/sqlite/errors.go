@@ -36,6 +36,15 @@ func storageError(err error, subject string) error {
 	}
 }
 
+// schemaError is for what opens a file: where SQLite can only say of one of our statements that it fails, what the file holds does not fit it.
+func schemaError(err error, subject string) error {
+	var typed *abi.Error
+	if primaryCode(err) != sqlite3.ERROR || errors.As(err, &typed) {
+		return err
+	}
+	return corrupt(subject, "has a damaged schema", err)
+}
+
 // primaryCode is SQLite's primary result code, or the one that means the same as an error of the file system; 0 if there is none.
 func primaryCode(err error) sqlite3.ErrorCode {
 	switch {

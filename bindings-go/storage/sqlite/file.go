@@ -68,7 +68,8 @@ func openOrCreate(file string, options Options, subject string) (*sqlite3.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	return openExisting(real, options, subject)
+	database, err := openExisting(real, options, subject)
+	return database, schemaError(err, subject)
 }
 
 // An existing database is never opened with package os, only looked at with stat and access: where another SQLite in this process holds
@@ -214,25 +215,8 @@ func checkLength(file string, database *sqlite3.Conn, subject string) error {
 }
 
 func checkContent(database *sqlite3.Conn, readThrough bool, subject string) error {
-	present := map[string]bool{}
-	statement, _, err := database.Prepare("SELECT name FROM sqlite_schema")
-	if err != nil {
+	if err := checkSchema(database, subject); err != nil {
 		return err
-	}
-	for statement.Step() {
-		present[statement.ColumnText(0)] = true
-	}
-	if err := statement.Close(); err != nil {
-		return err
-	}
-	var absent []string
-	for _, name := range schemaObjects {
-		if !present[name] {
-			absent = append(absent, name)
-		}
-	}
-	if len(absent) > 0 {
-		return corrupt(subject, "lacks "+strings.Join(absent, ", "), nil)
 	}
 	if !readThrough {
 		return nil

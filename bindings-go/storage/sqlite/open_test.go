@@ -151,6 +151,16 @@ func TestS2_AFileThatIsNoSoundDatabaseIsRefusedAndLeftAsItIs(t *testing.T) {
 		"another application": {abi.ErrorCode_DATABASE_CORRUPT, edited(func(database *sqlite3.Conn) error { return database.Exec("PRAGMA application_id = 1") })},
 		"newer":               {abi.ErrorCode_UNSUPPORTED_VERSION, edited(func(database *sqlite3.Conn) error { return database.Exec("PRAGMA user_version = 2") })},
 		"without a table":     {abi.ErrorCode_DATABASE_CORRUPT, edited(func(database *sqlite3.Conn) error { return database.Exec("DROP TABLE conversations") })},
+		"another column": {abi.ErrorCode_DATABASE_CORRUPT, edited(func(database *sqlite3.Conn) error {
+			return database.Exec("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'suite', 'suitf') WHERE name = 'conversations'")
+		})},
+		"another tokenizer": {abi.ErrorCode_DATABASE_CORRUPT, edited(func(database *sqlite3.Conn) error {
+			return database.Exec("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'unicode61', 'unicode60') WHERE name = 'messages_fts'")
+		})},
+		// SQLite calls it an error of the statement.
+		"no format of the search index": {abi.ErrorCode_DATABASE_CORRUPT, edited(func(database *sqlite3.Conn) error {
+			return database.Exec("PRAGMA writable_schema = ON; DELETE FROM messages_fts_config")
+		})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()

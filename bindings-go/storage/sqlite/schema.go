@@ -1,6 +1,14 @@
 package sqlite
 
-import "regexp"
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/ext/fts5"
+)
 
 // applicationID is "CSDK" in the file's header: it tells our databases from those of other applications.
 const applicationID = 0x4353444b
@@ -76,13 +84,59 @@ const schema = `
   END;
 `
 
-// schemaObjects is what a database of this version must contain, to tell a damaged or foreign schema at open rather than at first use.
-var schemaObjects = objectNames(schema)
+// object is a row of sqlite_schema, without the page at which the object begins: that differs between sound files.
+type object struct{ kind, name, table, sql string }
 
-func objectNames(schema string) []string {
-	var names []string
-	for _, match := range regexp.MustCompile(`(?m)^\s*CREATE (?:VIRTUAL )?(?:TABLE|INDEX|TRIGGER) (\w+)`).FindAllStringSubmatch(schema, -1) {
-		names = append(names, match[1])
+// newSchema is what sqlite_schema holds in a new database. SQLite answers that rather than the text above, which lacks the tables of FTS5 and the
+// indexes of UNIQUE.
+var newSchema = sync.OnceValues(func() (objects []object, err error) {
+	database, err := sqlite3.Open(":memory:")
+	if err != nil {
+		return nil, err
 	}
-	return names
+	defer func() { err = errors.Join(err, database.Close()) }()
+	if err := fts5.Register(database); err != nil {
+		return nil, err
+	}
+	if err := database.Exec(schema); err != nil {
+		return nil, err
+	}
+	return readSchema(database)
+})
+
+func readSchema(database *sqlite3.Conn) (objects []object, err error) {
+	statement, _, err := database.Prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, statement.Close()) }()
+	for statement.Step() {
+		objects = append(objects, object{
+			statement.ColumnText(0), statement.ColumnText(1), statement.ColumnText(2), statement.ColumnText(3),
+		})
+	}
+	return objects, nil
+}
+
+// checkSchema tells a damaged or foreign schema at open rather than at first use: it must hold every object as a new database does. Further ones,
+// such as the tables of ANALYZE, do no harm.
+func checkSchema(database *sqlite3.Conn, subject string) error {
+	wanted, err := newSchema()
+	if err != nil {
+		return err
+	}
+	present, err := readSchema(database)
+	if err != nil {
+		return err
+	}
+	var damaged []string
+	for _, object := range wanted {
+		if !slices.Contains(present, object) {
+			damaged = append(damaged, object.name)
+		}
+	}
+	if len(damaged) > 0 {
+		return corrupt(subject, "has a damaged schema, without a sound "+strings.Join(damaged, ", "), nil)
+	}
+	return nil
 }
