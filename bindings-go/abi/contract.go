@@ -6,7 +6,7 @@ package abi
 const ContractVersion uint32 = 1
 
 // ContractHash is the SHA-256 of the contract's schemas without comments, in hexadecimal.
-const ContractHash = "45df4c1aaa03d1362ff27a3bcdf30aee668aff4a4c7e126af27ac088c12f4ec5"
+const ContractHash = "1f9c8e7726b76531e5ac3eaa85cf3c70d064d40c5cef6ce1c1fd0eb5acb36600"
 
 // MaximumLength is the most bytes a request or a result has at the boundary of the core module.
 const MaximumLength = 67108864

@@ -2456,7 +2456,9 @@ type QueryHistory struct {
 	// Unix time in milliseconds, inclusive.
 	StartMs uint64 `protobuf:"varint,3,opt,name=start_ms,json=startMs,proto3" json:"start_ms,omitempty"`
 	// Unix time in milliseconds, inclusive.
-	EndMs         uint64 `protobuf:"varint,4,opt,name=end_ms,json=endMs,proto3" json:"end_ms,omitempty"`
+	EndMs uint64 `protobuf:"varint,4,opt,name=end_ms,json=endMs,proto3" json:"end_ms,omitempty"`
+	// Only what the transport has not pushed since it started: the core has taken the rest. A transport may answer in full.
+	MissedOnly    bool `protobuf:"varint,5,opt,name=missed_only,json=missedOnly,proto3" json:"missed_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2517,6 +2519,13 @@ func (x *QueryHistory) GetEndMs() uint64 {
 		return x.EndMs
 	}
 	return 0
+}
+
+func (x *QueryHistory) GetMissedOnly() bool {
+	if x != nil {
+		return x.MissedOnly
+	}
+	return false
 }
 
 // A line for the host's log. Never holds a secret, a plaintext or a key.
@@ -3132,12 +3141,14 @@ const file_chatsdk_v1_host_proto_rawDesc = "" +
 	"\n" +
 	"message_id\x18\x02 \x01(\rR\tmessageId\"#\n" +
 	"\tSubscribe\x12\x16\n" +
-	"\x06topics\x18\x01 \x03(\tR\x06topics\"s\n" +
+	"\x06topics\x18\x01 \x03(\tR\x06topics\"\x94\x01\n" +
 	"\fQueryHistory\x12\x19\n" +
 	"\bquery_id\x18\x01 \x01(\tR\aqueryId\x12\x16\n" +
 	"\x06topics\x18\x02 \x03(\tR\x06topics\x12\x19\n" +
 	"\bstart_ms\x18\x03 \x01(\x04R\astartMs\x12\x15\n" +
-	"\x06end_ms\x18\x04 \x01(\x04R\x05endMs\"K\n" +
+	"\x06end_ms\x18\x04 \x01(\x04R\x05endMs\x12\x1f\n" +
+	"\vmissed_only\x18\x05 \x01(\bR\n" +
+	"missedOnly\"K\n" +
 	"\x03Log\x12*\n" +
 	"\x05level\x18\x01 \x01(\x0e2\x14.chatsdk.v1.LogLevelR\x05level\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\xa9\x01\n" +

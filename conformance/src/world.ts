@@ -1,4 +1,4 @@
-import type { Effect, Outcome, Publish, RateSlot } from "@chatsdk/abi/host_pb";
+import type { Effect, Outcome, Publish, QueryHistory, RateSlot } from "@chatsdk/abi/host_pb";
 import type { InputValue, Machine } from "./machine.ts";
 import { seededRandom } from "./random.ts";
 
@@ -36,6 +36,13 @@ export type Fault = "before the commit" | "after the commit" | "commit refused" 
 /** A call that got no answer. */
 export class Interrupted extends Error {}
 
+/** One message on the network. The same envelope published again is another one. */
+interface Sent {
+  atMs: number;
+  topic: string;
+  payload: Uint8Array;
+}
+
 interface Scheduled {
   atMs: number;
   run(): void;
@@ -71,7 +78,9 @@ export class World {
   readonly #wakes = new Map<Machine, number>();
   readonly #provingUntil = new Map<Machine, number>();
   readonly #offline = new Set<Machine>();
-  readonly #store: { atMs: number; topic: string; payload: Uint8Array }[] = [];
+  readonly #store: Sent[] = [];
+  /** What each running process was given by its subscription. */
+  readonly #pushed = new Map<Machine, Set<Sent>>();
   readonly #unacknowledged = new Map<Machine, number>();
   readonly #random: () => number;
 
@@ -146,6 +155,7 @@ export class World {
     this.#offline.add(machine);
     this.#wakes.delete(machine);
     this.#topics.delete(machine);
+    this.#pushed.delete(machine);
   }
 
   switchOn(machine: Machine, rolledBack = false): void {
@@ -208,29 +218,38 @@ export class World {
 
   /** An envelope enters the network, whoever made it. */
   inject(topic: string, payload: Uint8Array): void {
-    if (this.weather.store) this.#store.push({ atMs: this.nowMs, topic, payload });
+    const sent = { atMs: this.nowMs, topic, payload };
+    if (this.weather.store) this.#store.push(sent);
     if (this.#random() < this.weather.loss) return;
     const copies = this.#random() < this.weather.duplication ? 2 : 1;
-    for (let copy = 0; copy < copies; copy++) this.#deliver(topic, payload);
+    for (let copy = 0; copy < copies; copy++) this.#deliver(sent);
   }
 
-  #deliver(topic: string, payload: Uint8Array): void {
+  #deliver(sent: Sent): void {
+    const { topic, payload } = sent;
     const overtaken = Math.floor(this.#random() * (this.weather.reorder + 1));
     const delay = Math.round(1 + this.#random() * this.weather.delayMs + overtaken * 25);
     this.at(delay, () => {
       for (const [machine, topics] of this.#topics) {
-        if (topics.has(topic) && this.isRunning(machine))
-          this.feed(machine, { case: "envelopeReceived", value: { topic, payload } });
+        if (!topics.has(topic) || !this.isRunning(machine)) continue;
+        const pushed = this.#pushed.get(machine);
+        if (pushed) pushed.add(sent);
+        else this.#pushed.set(machine, new Set([sent]));
+        this.feed(machine, { case: "envelopeReceived", value: { topic, payload } });
       }
     });
   }
 
-  #query(machine: Machine, query: { queryId: string; topics: string[]; startMs: bigint; endMs: bigint }): void {
+  #query(machine: Machine, query: QueryHistory): void {
     this.at(30, () => {
       if (!this.isRunning(machine)) return;
+      const skipped = query.missedOnly ? this.#pushed.get(machine) : undefined;
       const envelopes = this.#store.filter(
-        ({ atMs, topic }) =>
-          query.topics.includes(topic) && atMs >= Number(query.startMs) && atMs <= Number(query.endMs),
+        (sent) =>
+          query.topics.includes(sent.topic) &&
+          sent.atMs >= Number(query.startMs) &&
+          sent.atMs <= Number(query.endMs) &&
+          skipped?.has(sent) !== true,
       );
       for (let from = 0; from < envelopes.length || from === 0; from += 100) {
         const page = envelopes.slice(from, from + 100).map(({ topic, payload }) => ({ topic, payload }));

@@ -295,8 +295,8 @@ export class Engine {
     }
   }
 
-  async #queryHistory({ queryId, topics, startMs, endMs }: QueryHistory): Promise<void> {
-    const request = { topics, startMs: Number(startMs), endMs: Number(endMs) };
+  async #queryHistory({ queryId, topics, startMs, endMs, missedOnly }: QueryHistory): Promise<void> {
+    const request = { topics, startMs: Number(startMs), endMs: Number(endMs), missedOnly };
     let failed = false;
     try {
       for await (const page of this.#parts.transport.queryHistory(request, { signal: this.#closing.signal })) {

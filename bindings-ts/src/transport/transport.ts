@@ -15,7 +15,7 @@ export interface Transport {
    * client has a rate limit) it goes out with a proof made for that slot, or not at all.
    */
   publish(topic: string, payload: Uint8Array, options: PublishOptions): Promise<void>;
-  /** All stored messages of the topics in [startMs, endMs], oldest first, in pages. Throws if no store node answers. */
+  /** Stored messages of the topics in [startMs, endMs], oldest first, in pages. Throws if no store node answers. */
   queryHistory(request: HistoryRequest, options: { signal: AbortSignal }): AsyncIterable<ReceivedMessage[]>;
   /** Ends all connections. No listener call after it resolves. */
   stop(): Promise<void>;
@@ -50,4 +50,6 @@ export interface HistoryRequest {
   startMs: number;
   /** Unix time in milliseconds, inclusive. */
   endMs: number;
+  /** Only what `onMessage` was not called with since the start: the client has the rest. A transport may answer in full. Default false. */
+  missedOnly?: boolean;
 }

@@ -32,7 +32,7 @@ import {
 import { Conversation } from "./conversation.ts";
 import { EventWindow } from "./events.ts";
 import { lastCommit } from "./generation.ts";
-import { askForAll, History } from "./history.ts";
+import { askForMissed, History } from "./history.ts";
 import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
 import { cancelMessage, notePublished, publishAllUnsent, quota, sendContent } from "./outgoing.ts";
 import { keepMembership, loadMembership } from "./membership.ts";
@@ -248,7 +248,7 @@ function* start(step: Step, history: History, rolledBack: boolean): Steps<void> 
 /** Also after every start: the transport takes subscriptions and messages before it is connected. */
 function* online(step: Step, history: History, starting = false): Steps<void> {
   yield* subscribeAll(step);
-  yield* askForAll(step, history);
+  yield* askForMissed(step, history);
   yield* publishAllUnsent(step, starting);
 }
 

@@ -5,10 +5,17 @@ import type { Step, Steps } from "./step.ts";
 /** Senders' clocks differ and stores lag: each query begins this much before the last one ended. */
 const OVERLAP_MS = 2 * 60 * 1000;
 
+interface Wish {
+  fromMs: number;
+  /** What was pushed is left out. */
+  missedOnly: boolean;
+}
+
 interface OpenQuery {
   id: string;
   startMs: number;
   endMs: number;
+  missedOnly: boolean;
 }
 
 /**
@@ -17,36 +24,53 @@ interface OpenQuery {
  */
 export class History {
   #open = new Map<string, OpenQuery>();
-  #asked = new Map<string, number | undefined>();
+  #asked = new Map<string, Wish>();
+  /** Accounts that have read all of it since the last push that may have been lost in this process. */
+  readonly #read = new Set<string>();
   #count = 0;
 
-  /** Asks for the history since the account last looked, or since `fromMs` if that is earlier. */
-  ask(accountId: string, fromMs?: number): void {
+  /**
+   * Asks for all of the history since the account last looked, or since `fromMs` if that is earlier: what was pushed and not awaited then may
+   * be awaited now.
+   */
+  ask(accountId: string, fromMs = Number.POSITIVE_INFINITY): void {
+    this.#ask(accountId, { fromMs, missedOnly: false });
+  }
+
+  /** Asks for what the subscription may have missed since the account last looked. */
+  askForMissed(accountId: string): void {
+    this.#ask(accountId, { fromMs: Number.POSITIVE_INFINITY, missedOnly: true });
+  }
+
+  #ask(accountId: string, { fromMs, missedOnly }: Wish): void {
     const earlier = this.#asked.get(accountId);
-    const from = earlier === undefined ? fromMs : Math.min(earlier, fromMs ?? earlier);
-    this.#asked.set(accountId, from);
+    this.#asked.set(accountId, {
+      fromMs: Math.min(fromMs, earlier?.fromMs ?? fromMs),
+      missedOnly: missedOnly && (earlier?.missedOnly ?? true),
+    });
   }
 
   /** Releases what was asked for in this step, as effects. */
   *release(step: Step): Steps<void> {
-    for (const [accountId, fromMs] of this.#asked) {
+    for (const [accountId, wish] of this.#asked) {
       if (this.#open.has(accountId)) continue;
       const account = yield* step.get(AccountRecordSchema, Keys.account(accountId));
       this.#asked.delete(accountId);
-      if (account) this.#query(step, accountId, account, fromMs);
+      if (account) this.#query(step, accountId, account, wish);
     }
   }
 
-  #query(step: Step, accountId: string, account: AccountRecord, fromMs: number | undefined): void {
+  #query(step: Step, accountId: string, account: AccountRecord, wish: Wish): void {
     // A clock that was ahead may have left a time in the future.
     const since = Math.min(Number(account.historyUntilMs), step.nowMs) - OVERLAP_MS;
-    const startMs = Math.max(0, fromMs === undefined ? since : Math.min(since, fromMs));
+    const startMs = Math.max(0, Math.min(since, wish.fromMs));
+    const missedOnly = wish.missedOnly && this.#read.has(accountId);
     const id = `h/${accountId}/${++this.#count}`;
-    this.#open.set(accountId, { id, startMs, endMs: step.nowMs });
+    this.#open.set(accountId, { id, startMs, endMs: step.nowMs, missedOnly });
     const topics = [account.deliveryAddress];
     step.effect({
       case: "queryHistory",
-      value: { queryId: id, topics, startMs: BigInt(startMs), endMs: BigInt(step.nowMs) },
+      value: { queryId: id, topics, startMs: BigInt(startMs), endMs: BigInt(step.nowMs), missedOnly },
     });
   }
 
@@ -57,6 +81,7 @@ export class History {
     if (query?.id !== queryId) return;
     this.#open.delete(accountId);
     if (failed) return;
+    if (!query.missedOnly) this.#read.add(accountId);
     const account = yield* step.get(AccountRecordSchema, Keys.account(accountId));
     if (!account) return;
     const until = Number(account.historyUntilMs);
@@ -66,13 +91,15 @@ export class History {
     step.put(AccountRecordSchema, Keys.account(accountId), account);
   }
 
-  /** A commit failed: its effects never left, so no answer will come. */
+  /** A step came to nothing: its effects never left, so no answer will come; and what was pushed with it only the store has. */
   forget(): void {
     this.#open.clear();
     this.#asked.clear();
+    this.#read.clear();
   }
 }
 
-export function* askForAll(step: Step, history: History): Steps<void> {
-  for (const { key } of yield* step.scan(AccountRecordSchema, Keys.accounts)) history.ask(lastPart(key));
+/** For each account, what its subscription may have missed. */
+export function* askForMissed(step: Step, history: History): Steps<void> {
+  for (const { key } of yield* step.scan(AccountRecordSchema, Keys.accounts)) history.askForMissed(lastPart(key));
 }

@@ -4,7 +4,7 @@
 pub const CONTRACT_VERSION: u32 = 1;
 
 /// SHA-256 of the contract's schemas without comments, in hexadecimal.
-pub const CONTRACT_HASH: &str = "45df4c1aaa03d1362ff27a3bcdf30aee668aff4a4c7e126af27ac088c12f4ec5";
+pub const CONTRACT_HASH: &str = "1f9c8e7726b76531e5ac3eaa85cf3c70d064d40c5cef6ce1c1fd0eb5acb36600";
 
 /// The most bytes a request or a result has at the boundary of the core module.
 pub const MAXIMUM_LENGTH: usize = 67_108_864;

@@ -1246,6 +1246,9 @@ pub struct QueryHistory {
     /// Unix time in milliseconds, inclusive.
     #[prost(uint64, tag = "4")]
     pub end_ms: u64,
+    /// Only what the transport has not pushed since it started: the core has taken the rest. A transport may answer in full.
+    #[prost(bool, tag = "5")]
+    pub missed_only: bool,
 }
 /// A line for the host's log. Never holds a secret, a plaintext or a key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

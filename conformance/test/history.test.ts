@@ -1,0 +1,135 @@
+import type { QueryHistory } from "@chatsdk/abi/host_pb";
+import { describe, expect, test } from "vitest";
+import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
+import { pair, type Person } from "../src/people.ts";
+import { CALM, World } from "../src/world.ts";
+
+/** Which queries leave out what was pushed, and that nothing is lost by it. */
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+/** The queries of a person from now on. */
+function queriesOf(person: Person): QueryHistory[] {
+  const queries: QueryHistory[] = [];
+  person.machine.watch = ({ effects }) => {
+    for (const { effect } of effects) if (effect.case === "queryHistory") queries.push(effect.value);
+  };
+  return queries;
+}
+
+function talking() {
+  const world = new World(5);
+  const people = pair(world, {}, nodeCrypto);
+  world.run(11 * MINUTE);
+  return { world, ...people };
+}
+
+/** The next envelope that reaches a person is taken by a step that comes to nothing. */
+function loseNextPush(world: World, person: Person, how: "its commit is refused" | "its read fails"): void {
+  if (how === "its commit is refused") {
+    world.fault = (machine, { case: input }) => {
+      if (machine !== person.machine || input !== "envelopeReceived") return undefined;
+      world.fault = () => undefined;
+      return "commit refused";
+    };
+    return;
+  }
+  const { machine } = person;
+  const prepare = machine.prepare.bind(machine);
+  machine.prepare = (nowMs, input, ...rest) => {
+    if (input.case !== "envelopeReceived") return prepare(nowMs, input, ...rest);
+    machine.prepare = prepare;
+    const { disk } = machine;
+    machine.disk = disk.copy();
+    machine.disk.answer = () => {
+      throw new Error("the disk cannot be read");
+    };
+    try {
+      return prepare(nowMs, input, ...rest);
+    } catch {
+      // What a host does: it logs it, and goes on.
+      machine.core.commitFailed();
+      machine.disk = disk;
+      return prepare(nowMs, { case: "connectionChanged", value: { online: false } });
+    }
+  };
+}
+
+describe("P1 a query every five minutes", () => {
+  test("leaves out what was pushed, once all has been read", () => {
+    const world = new World(5);
+    const { bob } = pair(world, {}, nodeCrypto);
+    const queries = queriesOf(bob);
+    world.run(31 * MINUTE);
+    expect(queries.length).toBeGreaterThanOrEqual(6);
+    expect(queries.slice(1).every(({ missedOnly }) => missedOnly)).toBe(true);
+  });
+
+  test("asks for all first in a new process, and until a whole answer has come", () => {
+    const { world, bob } = talking();
+    const queries = queriesOf(bob);
+    const { fault } = world;
+    world.fault = (machine, { case: input }) =>
+      machine === bob.machine && input === "historyPage" ? "commit refused" : undefined;
+    world.switchOff(bob.machine);
+    world.switchOn(bob.machine);
+    world.run(11 * MINUTE);
+    world.fault = fault;
+    expect(queries.length).toBeGreaterThanOrEqual(2);
+    world.run(11 * MINUTE);
+    const all = queries.filter(({ missedOnly }) => !missedOnly).length;
+    expect(all).toBeGreaterThanOrEqual(3);
+    expect(queries.slice(0, all).every(({ missedOnly }) => !missedOnly)).toBe(true);
+    expect(queries.slice(all).every(({ missedOnly }) => missedOnly)).toBe(true);
+    expect(queries.length).toBeGreaterThan(all);
+  });
+});
+
+describe("F4 nothing is lost that was pushed and", () => {
+  test.each(["its commit is refused", "its read fails"] as const)("%s: the next query asks for all", (how) => {
+    const { world, alice, bob, conversationId } = talking();
+    const queries = queriesOf(bob);
+    loseNextPush(world, bob, how);
+    alice.send(conversationId, "lost in the process");
+    world.run(500);
+    expect(bob.texts).not.toContain("lost in the process");
+    // She does not send it again.
+    world.switchOff(alice.machine);
+    world.run(6 * MINUTE);
+    expect(queries[0]?.missedOnly).toBe(false);
+    expect(bob.texts).toContain("lost in the process");
+    world.run(11 * MINUTE);
+    expect(queries.at(-1)?.missedOnly).toBe(true);
+  });
+
+  test("was not awaited when it came: the set-up before it had been missed", () => {
+    const { world, alice, bob } = talking();
+    world.weather = { ...CALM, loss: 1 };
+    const link = bob.invite();
+    const conversationId = alice.accept(link, "missed");
+    world.run(500);
+    world.weather = CALM;
+    alice.send(conversationId, "not awaited");
+    world.run(500);
+    world.switchOff(alice.machine);
+    expect(world.run(6 * MINUTE, () => bob.texts.includes("not awaited"))).toBe(true);
+    expect(bob.texts.slice(-2)).toEqual(["missed", "not awaited"]);
+  });
+
+  test("was too far ahead when it came, before a gap", () => {
+    const { world, alice, bob, conversationId } = talking();
+    alice.send(conversationId, "first of a chain");
+    world.run(5000);
+    world.weather = { ...CALM, loss: 1 };
+    const texts = Array.from({ length: 300 }, (_, i) => `${i}`);
+    for (const text of texts.slice(0, 250)) alice.send(conversationId, text);
+    world.run(500);
+    world.weather = CALM;
+    for (const text of texts.slice(250)) alice.send(conversationId, text);
+    world.run(500);
+    world.switchOff(alice.machine);
+    world.run(HOUR);
+    expect(bob.texts.slice(-300)).toEqual(texts);
+  });
+});
