@@ -2,7 +2,7 @@ module chatsdk-examples
 
 go 1.26.0
 
-require chatsdk v0.0.0
+require chatsdk v0.0.0-00010101000000-000000000000
 
 require (
 	filippo.io/bigmod v0.1.1-0.20260103110540-f8a47775ebe5 // indirect

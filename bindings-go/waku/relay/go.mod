@@ -3,7 +3,7 @@ module chatsdk/waku/relay
 go 1.26.0
 
 require (
-	chatsdk v0.0.0
+	chatsdk v0.0.0-00010101000000-000000000000
 	github.com/libp2p/go-libp2p v0.51.0
 	github.com/libp2p/go-libp2p-pubsub v0.13.1
 	github.com/prometheus/client_golang v1.24.1

@@ -5,10 +5,14 @@
 // It is a module of its own, because it needs what the SDK does without:
 //
 //   - cgo, for libsecp256k1 in go-waku's relay;
-//   - in the go.mod of your program, which does not inherit it:
-//     replace github.com/libp2p/go-libp2p-pubsub v0.13.1 => github.com/waku-org/go-libp2p-pubsub v0.13.1-gowaku
-//   - in the go.sum of your program, the two lines for github.com/waku-org/go-discover of this module's go.sum: the checksum database lacks them;
+//   - go-waku's go-libp2p-pubsub, in the go.mod of your program, which does not inherit it;
 //   - the build tag gowaku_no_rln, which keeps go-waku's old RLN library out.
+//
+// Your go.mod needs the lines, the first two until the modules have a home,
+//
+//	replace chatsdk => ../chat-sdk/bindings-go
+//	replace chatsdk/waku/relay => ../chat-sdk/bindings-go/waku/relay
+//	replace github.com/libp2p/go-libp2p-pubsub v0.13.1 => github.com/waku-org/go-libp2p-pubsub v0.13.1-gowaku
 //
 // A relay learns nothing about what becomes of a message: a node that drops it (too old, too large, without a proof where one is asked for) does
 // not say so. The SDK's own acknowledgements notice, and send it again.

@@ -46,6 +46,15 @@ func (c club) member(t *testing.T, index int) []byte {
 	return read(t, filepath.Join(string(c), fmt.Sprintf("member-%d.json", index)))
 }
 
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
 func membership(t *testing.T, c club, credentials []byte) *rln.Membership {
 	t.Helper()
 	made, err := rln.NewMembership(bytes.NewReader(c.group(t)), credentials)
