@@ -197,3 +197,56 @@ fn f7_a_database_open_in_another_process_is_locked() {
     assert_eq!(twice.code(), ErrorCode::DatabaseLocked, "also within a process");
     assert_eq!(storage.scan("batch/", 0).unwrap().len(), 40);
 }
+
+/// Every bit takes two minutes.
+const BITS_APART: usize = 23;
+
+#[test]
+fn f7_a_flipped_bit_in_the_schema_is_noticed_when_the_file_is_opened() {
+    let (_folder, path) = sound();
+    let whole = std::fs::read(&path).unwrap();
+    for text in schema_texts(&path) {
+        let mut places = (0..=whole.len() - text.len()).filter(|&place| whole[place..].starts_with(text.as_bytes()));
+        let (start, None) = (places.next().unwrap(), places.next()) else { panic!("{text} is there twice") };
+        for bit in (start * 8..(start + text.len()) * 8).step_by(BITS_APART) {
+            std::fs::write(&path, flipped(&whole, bit)).unwrap();
+            expect_corrupt(&path, "");
+        }
+    }
+}
+
+#[test]
+fn f7_a_flipped_bit_in_the_header_is_noticed_when_the_file_is_opened_or_does_no_harm() {
+    let (_folder, path) = sound();
+    let whole = std::fs::read(&path).unwrap();
+    for bit in 0..100 * 8 {
+        std::fs::write(&path, flipped(&whole, bit)).unwrap();
+        match SqliteStorage::open(&path, SqliteOptions::default()) {
+            Ok(storage) => {
+                storage.commit(&[put("late", 1), put_message(message("late", 41, "late"))]).unwrap();
+                assert_eq!(storage.scan("batch/", 0).unwrap().len(), 40);
+                storage.close();
+            }
+            Err(error) => {
+                let version = (60 * 8..64 * 8).contains(&bit) && error.code() == ErrorCode::UnsupportedVersion;
+                assert!(version || error.code() == ErrorCode::DatabaseCorrupt, "bit {bit}: {error}");
+                assert_eq!(std::fs::read(&path).unwrap(), flipped(&whole, bit));
+            }
+        }
+    }
+}
+
+fn flipped(whole: &[u8], bit: usize) -> Vec<u8> {
+    let mut damaged = whole.to_vec();
+    damaged[bit / 8] ^= 1 << (bit % 8);
+    damaged
+}
+
+/// All text of the schema, in the pieces that stand together in the file: type, name and table; then the statement.
+fn schema_texts(path: &Path) -> Vec<String> {
+    let database = rusqlite::Connection::open(path).unwrap();
+    let mut statement = database.prepare("SELECT type || name || tbl_name, sql FROM sqlite_schema").unwrap();
+    let rows = statement.query_map([], |row| Ok([row.get(0)?, row.get::<_, Option<String>>(1)?.unwrap_or_default()]));
+    let pieces = rows.unwrap().flat_map(Result::unwrap);
+    pieces.filter(|piece: &String| !piece.is_empty()).collect()
+}

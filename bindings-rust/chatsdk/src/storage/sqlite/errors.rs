@@ -23,6 +23,14 @@ pub(crate) fn storage_error(error: rusqlite::Error, subject: &str) -> Error {
     of_code(code, subject).caused_by(error)
 }
 
+/// The same at an opening: if a statement of ours does not fit, and SQLite can say no more, then the schema is damaged.
+pub(crate) fn opening_error(error: rusqlite::Error, subject: &str) -> Error {
+    match sqlite_code(&error) {
+        Some(ffi::SQLITE_ERROR) => corrupt(subject, "has a damaged schema").caused_by(error),
+        _ => storage_error(error, subject),
+    }
+}
+
 /// The typed error for what the file system said.
 pub(crate) fn file_error(error: io::Error, subject: &str) -> Error {
     let code = match error.kind() {

@@ -3,7 +3,6 @@
 //! SQLite's locks are POSIX locks: closing any descriptor of the file drops all of this process, also those of another
 //! client. So an existing database is never opened by other means than SQLite's, only looked at.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,10 +10,10 @@ use std::path::{Path, PathBuf};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, OpenFlags, ffi};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, ffi};
 
-use super::errors::{corrupt, corrupt_with, file_error, sqlite_code, storage_error};
-use super::schema::{APPLICATION_ID, SCHEMA, SCHEMA_VERSION, schema_objects};
+use super::errors::{corrupt, corrupt_with, file_error, opening_error, sqlite_code, storage_error};
+use super::schema::{APPLICATION_ID, SCHEMA, SCHEMA_VERSION, damaged_objects};
 use crate::error::{Error, ErrorCode, Result};
 
 /// Larger files are not read through at open: 64 MiB in the page cache take about 60 ms, from a slow disk seconds.
@@ -64,7 +63,7 @@ pub(super) fn open_file(path: &Path, options: SqliteOptions) -> Result<(Connecti
 }
 
 fn open_existing(file: &Path, options: SqliteOptions, subject: &str) -> Result<Connection> {
-    let sql = |error| storage_error(error, subject);
+    let sql = |error| opening_error(error, subject);
     require_writable(file, subject)?;
     require_writable(folder_of(file), subject)?;
     if length_of(file).map_err(|error| file_error(error, subject))? == 0 {
@@ -86,6 +85,10 @@ fn open_existing(file: &Path, options: SqliteOptions, subject: &str) -> Result<C
     if uncheckpointed == 0 {
         check_length(file, &database, subject)?;
         check_content(&database, small, subject)?;
+    }
+    // The file can be written, that was looked at before: its header forbids it, which none of ours does.
+    if database.is_readonly(MAIN_DB).map_err(sql)? {
+        return Err(corrupt(subject, "has a damaged header"));
     }
     if pragma::<String>(&database, "journal_mode = WAL").map_err(sql)? != "wal" {
         let message = format!("{subject}: the file system does not allow a write-ahead log; use a local disk");
@@ -112,7 +115,7 @@ fn check_identity(file: &Path, subject: &str) -> Result<()> {
         database.execute_batch("PRAGMA writable_schema = ON")?;
         Ok((pragma::<i64>(&database, "application_id")?, pragma::<i64>(&database, "user_version")?))
     };
-    let (application_id, version) = read().map_err(|error| storage_error(error, subject))?;
+    let (application_id, version) = read().map_err(|error| opening_error(error, subject))?;
     if application_id != APPLICATION_ID {
         return Err(corrupt(subject, "is a database of another application"));
     }
@@ -140,7 +143,7 @@ fn empty_wal(database: &Connection) -> rusqlite::Result<bool> {
 /// SQLite notices missing pages, but reads a last page that is cut as if it ended in zeros.
 fn check_length(file: &Path, database: &Connection, subject: &str) -> Result<()> {
     let read = || Ok(pragma::<i64>(database, "page_count")? * pragma::<i64>(database, "page_size")?);
-    let length = read().map_err(|error| storage_error(error, subject))?.cast_unsigned();
+    let length = read().map_err(|error| opening_error(error, subject))?.cast_unsigned();
     if length_of(file).map_err(|error| file_error(error, subject))? < length {
         return Err(corrupt(subject, "is cut short"));
     }
@@ -148,16 +151,12 @@ fn check_length(file: &Path, database: &Connection, subject: &str) -> Result<()>
 }
 
 fn check_content(database: &Connection, read_through: bool, subject: &str) -> Result<()> {
-    let read = || -> rusqlite::Result<HashSet<String>> {
-        database.prepare("SELECT name FROM sqlite_schema")?.query_map([], |row| row.get(0))?.collect()
-    };
-    let names = read().map_err(|error| storage_error(error, subject))?;
-    let absent: Vec<_> = schema_objects().filter(|&name| !names.contains(name)).collect();
-    if !absent.is_empty() {
-        return Err(corrupt(subject, &format!("lacks {}", absent.join(", "))));
+    let damaged = damaged_objects(database).map_err(|error| opening_error(error, subject))?;
+    if !damaged.is_empty() {
+        return Err(corrupt(subject, &format!("lacks these as the SDK makes them: {}", damaged.join(", "))));
     }
     if read_through
-        && pragma::<String>(database, "quick_check(1)").map_err(|error| storage_error(error, subject))? != "ok"
+        && pragma::<String>(database, "quick_check(1)").map_err(|error| opening_error(error, subject))? != "ok"
     {
         return Err(corrupt(subject, "is damaged"));
     }
