@@ -23,9 +23,27 @@ const (
 	// maxPushStreams of one node. It opens one stream for each message it pushes, in a burst many at a time. What comes on further ones is left to the
 	// history.
 	maxPushStreams = 512
-	// maxStreams of all nodes together.
-	maxStreams = 4096
+	// maxNodes that may have that many at a time.
+	maxNodes = 8
+	// streamWindow is what yamux sets aside for each stream. Where a limit leaves none it ends the connection, not the stream; so there is some for the
+	// streams that we open, and for those that are reset as too many, whatever the machine's memory, on which the library's limits depend.
+	streamWindow = 256 << 10
 )
+
+// limitsOf is for that many nodes together.
+func limitsOf(nodes int) rcmgr.ResourceLimits {
+	pushes := rcmgr.LimitVal(nodes * maxPushStreams)
+	return rcmgr.ResourceLimits{StreamsInbound: pushes, Streams: 2 * pushes, Memory: 2 * rcmgr.LimitVal64(pushes) * streamWindow}
+}
+
+func streamLimits(further rcmgr.ConcreteLimitConfig) rcmgr.Limiter {
+	all, ofNode := limitsOf(maxNodes), limitsOf(1)
+	limits := rcmgr.PartialLimitConfig{
+		System: all, Transient: all, ProtocolDefault: all, ServiceDefault: all,
+		PeerDefault: ofNode, ProtocolPeerDefault: ofNode, ServicePeerDefault: ofNode,
+	}
+	return rcmgr.NewFixedLimiter(limits.Build(further))
+}
 
 // newHost makes a libp2p host of a client: it dials, listens nowhere, and has a new identity each time.
 func newHost(further ...libp2p.Option) (host.Host, error) {
@@ -34,13 +52,7 @@ func newHost(further ...libp2p.Option) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := rcmgr.ResourceLimits{StreamsInbound: maxStreams, Streams: 2 * maxStreams}
-	ofNode := rcmgr.ResourceLimits{StreamsInbound: maxPushStreams, Streams: 2 * maxPushStreams}
-	limits := rcmgr.PartialLimitConfig{
-		System: all, Transient: all, ProtocolDefault: all, ServiceDefault: all,
-		PeerDefault: ofNode, ProtocolPeerDefault: ofNode, ServicePeerDefault: ofNode,
-	}
-	resources, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(rcmgr.DefaultLimits.AutoScale())))
+	resources, err := rcmgr.NewResourceManager(streamLimits(rcmgr.DefaultLimits.AutoScale()))
 	if err != nil {
 		return nil, err
 	}
