@@ -32,7 +32,7 @@ use self::peer::{Peer, Topics};
 use self::reports::{Place, Reports};
 use self::sessions::Candidate;
 use self::sharding::{message_hash, pubsub_topic, shard_topic};
-use self::wire::{StorePage, StoreQuery, WakuMessage, WireError};
+use self::wire::{MessagePush, StorePage, StoreQuery, WakuMessage, WireError};
 use crate::abi::{EnvelopeBatch, EnvelopeReceived, Publish, QueryHistory, Subscribe, Transport, TransportEvent};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -224,10 +224,15 @@ impl Shared {
         }
     }
 
-    /// Takes a message that a node pushed.
-    fn receive_pushed(&self, pubsub_topic: &str, message: WakuMessage, place: Place) {
-        if self.wants(pubsub_topic, &message) {
-            self.receive(pubsub_topic, message, place);
+    fn wants_push(&self, push: &MessagePush) -> bool {
+        let parts = push.pubsub_topic.as_ref().zip(push.message.as_ref());
+        parts.is_some_and(|(pubsub_topic, message)| self.wants(pubsub_topic, message))
+    }
+
+    /// Takes a message that a node pushed, unless it is not wanted any more.
+    fn receive_pushed(&self, push: MessagePush, place: Place) {
+        if let (true, Some(pubsub_topic), Some(message)) = (self.wants_push(&push), push.pubsub_topic, push.message) {
+            self.receive(&pubsub_topic, message, place);
         }
     }
 

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::inbound::{self, Inbound};
 use super::wire::{METADATA, RELAY, WakuMessage, WireError, answer_cluster};
 
-/// Of one connection. Above what pushes may use, see `Pushes`: a node that opens more loses the connection.
-const MAX_STREAMS: usize = 1024;
+/// Streams of one connection whose protocol is not agreed on yet: as many as yamux allows at all.
+const MAX_NEGOTIATING: usize = 512;
 /// The network's largest message (150 KB), and what surrounds it.
 const MAX_RELAY_BYTES: usize = 160 * 1024;
 /// Connections are closed by us, not for want of streams.
@@ -174,11 +174,6 @@ async fn swarm(
     inbound: mpsc::UnboundedSender<Inbound>,
 ) -> Result<Swarm<Behaviour>, Box<dyn std::error::Error + Send + Sync>> {
     let relay = if relay { Some(relay_behaviour()?) } else { None };
-    let muxer = || {
-        let mut config = yamux::Config::default();
-        config.set_max_num_streams(MAX_STREAMS);
-        config
-    };
     let swarm = libp2p::SwarmBuilder::with_new_identity()
         .with_tokio()
         .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, muxer)?
@@ -193,10 +188,16 @@ async fn swarm(
             relay: relay.into(),
         })?
         .with_swarm_config(|config| {
-            config.with_idle_connection_timeout(IDLE).with_max_negotiating_inbound_streams(MAX_STREAMS)
+            config.with_idle_connection_timeout(IDLE).with_max_negotiating_inbound_streams(MAX_NEGOTIATING)
         })
         .build();
     Ok(swarm)
+}
+
+/// As it is: any setting changes to version 0.12 of yamux, in which a node can fill the memory (CVE-2024-32984, and first frames
+/// of 1 MiB).
+fn muxer() -> yamux::Config {
+    yamux::Config::default()
 }
 
 /// 11/WAKU2-RELAY: gossipsub without signatures, messages named by their content.
@@ -352,5 +353,14 @@ impl Work {
     fn tell(&self, heard: Heard) {
         // The transport has stopped, if nobody listens.
         let _ = self.heard.send(heard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn s4_streams_are_those_of_yamux_0_13() {
+        let muxer = format!("{:?}", super::muxer());
+        assert!(muxer.starts_with("Config(Right(Config013("), "{muxer}");
     }
 }

@@ -11,11 +11,21 @@ use super::lock;
 use crate::abi::{ConnectionChanged, EnvelopeReceived, TransportEvent, transport_event};
 use crate::error::Result;
 
-/// Envelopes that wait at a time: of the largest size they are 40 MB.
+/// Envelopes that wait at a time. Those that nodes push are bounded in bytes, too, see `Pushes`.
 const ROOM: usize = 256;
 
-/// A place in the queue; connection changes need none, they are few.
-pub(super) type Place = OwnedSemaphorePermit;
+/// A place in the queue, until the client has taken what is in it; connection changes need none, they are few.
+pub(super) struct Place {
+    _room: OwnedSemaphorePermit,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl Place {
+    /// Keeps a share of something else for as long.
+    pub(super) fn keeping(self, share: OwnedSemaphorePermit) -> Self {
+        Self { _share: Some(share), ..self }
+    }
+}
 
 struct Report {
     event: transport_event::Event,
@@ -50,9 +60,10 @@ impl Reports {
         stream::unfold((Arc::clone(self), receiver), next).boxed()
     }
 
-    /// Waits for room: where messages are pushed, their streams wait with it. `None` once nobody follows any more.
+    /// Waits for room. `None` once nobody follows any more.
     pub(super) async fn place(&self) -> Option<Place> {
-        Arc::clone(&self.room).acquire_owned().await.ok()
+        let room = Arc::clone(&self.room).acquire_owned().await.ok()?;
+        Some(Place { _room: room, _share: None })
     }
 
     /// A push was refused: if it is the client that is slow, it is left to the history, see `has_missed`.
@@ -62,12 +73,12 @@ impl Reports {
 
     /// Relay does not wait: without room the envelope is left to the history, see `has_missed`.
     pub(super) fn place_now(&self) -> Option<Place> {
-        let place = Arc::clone(&self.room).try_acquire_owned().ok();
-        if place.is_none() {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
             self.missed.store(true, Ordering::SeqCst);
             self.changed.notify_one();
-        }
-        place
+            return None;
+        };
+        Some(Place { _room: room, _share: None })
     }
 
     pub(super) fn envelope(&self, envelope: EnvelopeReceived, place: Place) {
@@ -109,7 +120,7 @@ mod tests {
 
     use super::*;
     use crate::abi::{Subscribe, Transport as _};
-    use crate::transport::waku::wire::WakuMessage;
+    use crate::transport::waku::wire::{MessagePush, WakuMessage};
     use crate::transport::{WakuOptions, WakuTransport};
 
     const TOPIC: &str = "/app/1/name/proto";
@@ -139,7 +150,8 @@ mod tests {
         let push = |number| {
             tokio::task::unconstrained(async move {
                 let place = shared.reports.place().await.unwrap();
-                shared.receive_pushed(topic, message(number), place);
+                let push = MessagePush { message: Some(message(number)), pubsub_topic: Some(topic.to_owned()) };
+                shared.receive_pushed(push, place);
             })
         };
         let mut pushing: Vec<_> = (0..COUNT).map(|number| Box::pin(push(number))).collect();

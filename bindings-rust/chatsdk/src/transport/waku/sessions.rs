@@ -95,19 +95,28 @@ fn take_pushes(shared: &Arc<Shared>, connection: ConnectionId, stream: libp2p::S
     let Some(admitted) = peer.pushes.admit() else { return shared.reports.refuse() };
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
-        let take = |push: MessagePush, place| {
-            let subscribed = peer.is_open() && peer.is_subscriber();
-            if let (true, Some(pubsub_topic), Some(message)) = (subscribed, push.pubsub_topic, push.message) {
+        let wanted = |push: &MessagePush| {
+            let wanted = peer.is_subscriber() && shared.wants_push(push);
+            if wanted {
                 peer.heard();
-                shared.receive_pushed(&pubsub_topic, message, place);
             }
-            subscribed
+            wanted
         };
-        if let Err(error) = peer.pushes.read(stream, &shared.reports, take).await {
+        if let Err(error) = peer.pushes.read(stream, &shared.reports, wanted).await {
             tracing::debug!("push: {error}");
         }
         drop(admitted);
     });
+}
+
+/// Gives the client what a node pushes, as there is room. One at a time: no node stands in line for more than one place.
+async fn hand_over(shared: &Shared, peer: &Peer) {
+    loop {
+        let (push, share) = peer.pushes.next().await;
+        // The transport has stopped, if there is none.
+        let Some(place) = shared.reports.place().await else { return };
+        shared.receive_pushed(push, place.keeping(share));
+    }
 }
 
 /// Starts sessions with idle candidates until enough are under way; the one that waited longest goes first.
@@ -154,7 +163,10 @@ async fn session(shared: &Arc<Shared>, node: &Node, place: usize, id: Option<Pee
         Ok(peer) => {
             lock(&shared.candidates)[place].failures = 0;
             shared.changed.notify_one();
-            peer.watch().await;
+            tokio::select! {
+                () = peer.watch() => {}
+                () = hand_over(shared, &peer) => {}
+            }
             lock(&shared.peers).retain(|other| !Arc::ptr_eq(other, &peer));
             false
         }

@@ -18,6 +18,9 @@ const MAX_FRAME: usize = 32 * 1024 * 1024;
 pub(super) const MAX_SMALL_FRAME: usize = 1024 * 1024;
 /// The largest message that nodes relay (go-waku, nwaku: 150 KiB, encoded), and what surrounds it in a push.
 const MAX_PUSH_FRAME: usize = 200 * 1024;
+/// A node's question for our cluster, with all shards of its own.
+const MAX_QUESTION: usize = 16 * 1024;
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A node may never end its stream.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Of a node's explanation.
@@ -301,10 +304,14 @@ impl Wire {
 
 /// Answers a node's question for our cluster.
 pub(super) async fn answer_cluster(mut stream: Stream, cluster_id: u32, shards: Vec<u32>) -> Result<()> {
-    read_frame(&mut stream, MAX_SMALL_FRAME).await?;
-    let answer = Metadata { cluster_id: Some(cluster_id), shards_unpacked: shards.clone(), shards };
-    write_frame(&mut stream, &answer).await?;
-    stream.close().await.map_err(WireError::broken)
+    let answering = async {
+        read_frame(&mut stream, MAX_QUESTION).await?;
+        let answer = Metadata { cluster_id: Some(cluster_id), shards_unpacked: shards.clone(), shards };
+        write_frame(&mut stream, &answer).await?;
+        stream.close().await.map_err(WireError::broken)
+    };
+    let late = |_| WireError::Deadline { what: "metadata", after: QUESTION_TIMEOUT };
+    tokio::time::timeout(QUESTION_TIMEOUT, answering).await.map_err(late)?
 }
 
 /// The first byte of the next message that a node pushes on a stream; `None` at its end.
@@ -314,9 +321,14 @@ pub(super) async fn begin_push(stream: &mut (impl AsyncRead + Unpin)) -> Result<
     Ok((read > 0).then_some(first[0]))
 }
 
-/// The message whose first byte was read.
-pub(super) async fn finish_push(stream: &mut (impl AsyncRead + Unpin), first: u8) -> Result<MessagePush> {
-    let frame = read_frame(&mut [first].as_slice().chain(stream), MAX_PUSH_FRAME).await?.unwrap_or_default();
+/// The length of the message whose first byte was read.
+pub(super) async fn push_length(stream: &mut (impl AsyncRead + Unpin), first: u8) -> Result<usize> {
+    Ok(read_length(&mut [first].as_slice().chain(stream), MAX_PUSH_FRAME).await?.unwrap_or_default())
+}
+
+/// The message whose length was read.
+pub(super) async fn read_push(stream: &mut (impl AsyncRead + Unpin), length: usize) -> Result<MessagePush> {
+    let frame = read_body(stream, length).await?;
     MessagePush::decode(&*frame).map_err(WireError::broken)
 }
 
@@ -327,7 +339,14 @@ async fn write_frame(stream: &mut Stream, message: &impl prost::Message) -> Resu
 
 /// A length-prefixed frame; `None` if the stream ends before it. Fails for one above `max`, or cut short.
 async fn read_frame(stream: &mut (impl AsyncRead + Unpin), max: usize) -> Result<Option<Vec<u8>>> {
-    let mut length = 0_u64;
+    match read_length(stream, max).await? {
+        Some(length) => read_body(stream, length).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn read_length(stream: &mut (impl AsyncRead + Unpin), max: usize) -> Result<Option<usize>> {
+    let mut length = 0;
     for place in 0.. {
         let mut byte = [0];
         if stream.read(&mut byte).await.map_err(WireError::broken)? == 0 {
@@ -337,21 +356,25 @@ async fn read_frame(stream: &mut (impl AsyncRead + Unpin), max: usize) -> Result
                 Err(WireError::Broken("the stream ended inside a length".into()))
             };
         }
-        length |= u64::from(byte[0] & 0x7f) << (7 * place);
-        if length > max as u64 || place > 4 {
+        length |= usize::from(byte[0] & 0x7f) << (7 * place);
+        if length > max || place == 4 {
             return Err(WireError::Broken(format!("a message of more than {max} bytes")));
         }
         if byte[0] < 0x80 {
             break;
         }
     }
-    // Grows as bytes come: a length alone must not take memory.
+    Ok(Some(length))
+}
+
+/// Grows as bytes come: a length alone must not take memory.
+async fn read_body(stream: &mut (impl AsyncRead + Unpin), length: usize) -> Result<Vec<u8>> {
     let mut frame = Vec::new();
-    let read = stream.take(length).read_to_end(&mut frame).await.map_err(WireError::broken)?;
-    if (read as u64) < length {
+    let read = stream.take(length as u64).read_to_end(&mut frame).await.map_err(WireError::broken)?;
+    if read < length {
         return Err(WireError::Broken("the stream ended inside a message".into()));
     }
-    Ok(Some(frame))
+    Ok(frame)
 }
 
 fn expect_success(what: &'static str, code: u32, description: Option<String>) -> Result<()> {
