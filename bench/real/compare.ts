@@ -1,5 +1,5 @@
 import { lightClientTraffic, type LightClientTraffic } from "../shard/light-client.ts";
-import type { Measurements } from "../shard/measurements.ts";
+import { askedOf, type Measurements } from "../shard/measurements.ts";
 import { RLN_FIELD_LENGTH } from "../src/waku-message.ts";
 import type { Published } from "./published.ts";
 import type { RealMeasurements } from "./run.ts";
@@ -67,21 +67,19 @@ export function calculatedLinks(measured: RealMeasurements): LightClientTraffic 
   const firstMs = published[0]?.atMs ?? window[0];
   for (const { topic, openedAtMs } of clients) {
     onlineMs.set(topic, (onlineMs.get(topic) ?? 0) + windowMs);
-    const asked = history.get(topic) ?? { queries: 0, spanMs: 0 };
     for (let askedMs = openedAtMs; askedMs < window[1]; askedMs += HISTORY_INTERVAL_MS) {
       if (askedMs < window[0]) continue;
       const fromMs = Math.max(firstMs, askedMs - HISTORY_INTERVAL_MS - HISTORY_OVERLAP_MS);
-      asked.queries++;
-      asked.spanMs += askedMs - fromMs;
+      askedOf(history, topic).note(askedMs > openedAtMs, askedMs - fromMs);
     }
-    history.set(topic, asked);
   }
   const traffic = {
     buckets,
     totalBytes: inWindow.reduce((sum, { bytes }) => sum + bytes, 0),
     totalPublications: inWindow.length,
   };
-  return lightClientTraffic({ traffic, onlineMs, history }, windowMs);
+  // Nobody was offline, and a loss fails the run.
+  return lightClientTraffic({ traffic, onlineMs, history, missed: { named: 0, fetched: 0 } }, windowMs);
 }
 
 /** Streams that the measured publications took: one for each light push, and one for each push to a subscriber. */

@@ -1,6 +1,6 @@
 import { proto_filter_v2, proto_lightpush, proto_store } from "@waku/proto";
 import { wakuMessage } from "../src/waku-message.ts";
-import { type Measurements, WINDOW_START_MS } from "./measurements.ts";
+import { Asked, type Measurements, WINDOW_START_MS } from "./measurements.ts";
 import type { Traffic } from "./traffic.ts";
 
 /** What clients exchange with service nodes. It is no traffic of the shard, and is not part of P1's figure. */
@@ -17,7 +17,7 @@ export interface LightClientTraffic {
 }
 
 /** What tells the traffic of light clients: the simulation, or real clients. */
-export type Observed = Pick<Measurements, "history" | "onlineMs"> & {
+export type Observed = Pick<Measurements, "history" | "missed" | "onlineMs"> & {
   traffic: Pick<Traffic, "buckets" | "totalBytes" | "totalPublications">;
 };
 
@@ -50,6 +50,9 @@ const STORE_ENTRY_FRAMING =
     messages: [{ messageHash: HASH, message: sample, pubsubTopic: PUBSUB_TOPIC }],
   }).length - sampleLength;
 
+/** One hash in an answer, and as much in a request. */
+const HASH_ENTRY = proto_store.StoreQueryResponse.encode({ messages: [{ messageHash: HASH }] }).length;
+
 const STORE_PAGE_FRAMING =
   framed(
     proto_store.StoreQueryRequest.encode({
@@ -77,7 +80,8 @@ const STORE_PAGE_FRAMING =
 
 /**
  * From the traffic of each bucket, the time its users were online and the history they asked for. Every user online gets every
- * message of its bucket; a query returns as many as the bucket has in such a time on average.
+ * message of its bucket; a query returns as many as the bucket has in such a time on average, and fetches as large a part of what it names as
+ * users do of what is for them.
  */
 export function lightClientTraffic(measured: Observed, windowMs: number): LightClientTraffic {
   let filter = 0;
@@ -85,17 +89,22 @@ export function lightClientTraffic(measured: Observed, windowMs: number): LightC
   let queries = 0;
   let received = 0;
   let onlineMs = 0;
+  const missed = measured.missed.named === 0 ? 0 : measured.missed.fetched / measured.missed.named;
   for (const [topic, { publications, bytes }] of measured.traffic.buckets) {
     const online = measured.onlineMs.get(topic) ?? 0;
     onlineMs += online;
     received += (online / windowMs) * publications;
     filter += (online / windowMs) * (bytes + publications * FILTER_FRAMING);
-    const asked = measured.history.get(topic) ?? { queries: 0, spanMs: 0 };
-    const returned = asked.spanMs / windowMs;
-    queries += asked.queries;
-    store +=
-      returned * (bytes + publications * STORE_ENTRY_FRAMING) +
-      Math.max(asked.queries, (returned * publications) / PAGE) * STORE_PAGE_FRAMING;
+    const { all, missedOnly } = measured.history.get(topic) ?? new Asked();
+    queries += all.queries + missedOnly.queries;
+    const entry = bytes / publications + STORE_ENTRY_FRAMING;
+    const pagesOf = (messages: number, atLeast: number): number => Math.max(atLeast, messages / PAGE);
+    const returned = (all.spanMs / windowMs) * publications;
+    store += returned * entry + pagesOf(returned, all.queries) * STORE_PAGE_FRAMING;
+    const named = (missedOnly.spanMs / windowMs) * publications;
+    const pages = pagesOf(named, missedOnly.queries);
+    const withFetch = pages === 0 ? 0 : pages * (1 - (1 - missed) ** (named / pages));
+    store += named * HASH_ENTRY + named * missed * (entry + HASH_ENTRY) + (pages + withFetch) * STORE_PAGE_FRAMING;
   }
   const { totalBytes, totalPublications } = measured.traffic;
   const perSecond = (bytes: number): number => (bytes * 8000) / windowMs;

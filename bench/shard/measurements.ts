@@ -6,10 +6,24 @@ export const WINDOW_START_MS = Date.UTC(2026, 0, 1);
 if (WINDOW_START_MS % EPOCH_MS !== 0) throw new Error("the window must begin with an epoch");
 
 /** What is asked of the store nodes for one content topic. */
-interface Asked {
-  queries: number;
-  /** History asked for, summed over the queries. */
-  spanMs: number;
+export class Asked {
+  /** For all messages. */
+  readonly all = { queries: 0, spanMs: 0 };
+  /** For the hashes of all messages, and for those of them that were not pushed. */
+  readonly missedOnly = { queries: 0, spanMs: 0 };
+
+  /** `spanMs`: the history asked for. */
+  note(missedOnly: boolean, spanMs: number, queries = 1): void {
+    const sum = missedOnly ? this.missedOnly : this.all;
+    sum.queries += queries;
+    sum.spanMs += spanMs;
+  }
+}
+
+/** What users could read of the answers to queries for what was missed. */
+export interface Missed {
+  named: number;
+  fetched: number;
 }
 
 /** Everything the window shows of one part of the shard. Can be sent between threads. */
@@ -18,6 +32,7 @@ export interface Measurements {
   uses: Use[];
   /** By content topic. */
   history: Map<string, Asked>;
+  missed: Missed;
   /** Time users of a content topic were online, summed. */
   onlineMs: Map<string, number>;
   setUps: number;
@@ -30,12 +45,19 @@ export interface Measurements {
   strangers: { envelopes: number; ms: number };
 }
 
+export function askedOf(history: Measurements["history"], topic: string): Asked {
+  const asked = history.get(topic) ?? new Asked();
+  history.set(topic, asked);
+  return asked;
+}
+
 /** Collects within the window, ignores what is outside of it. */
 export class Collector {
   readonly #endMs: number;
   readonly #quota: Quota;
   readonly #traffic = new Traffic();
   readonly #history: Measurements["history"] = new Map();
+  readonly #missed: Missed = { named: 0, fetched: 0 };
   readonly #onlineMs: Measurements["onlineMs"] = new Map();
   readonly #counts = { setUps: 0, shown: 0, lost: 0, failed: 0 };
   readonly #confirmedAfterMs: number[] = [];
@@ -62,10 +84,15 @@ export class Collector {
     this.#quota.note(user, publish.priority, nowMs);
   }
 
-  query(topic: string, spanMs: number, nowMs: number): void {
+  query(topic: string, missedOnly: boolean, spanMs: number, nowMs: number): void {
+    if (this.#measures(nowMs)) askedOf(this.#history, topic).note(missedOnly, spanMs);
+  }
+
+  /** The answer to a query for what was missed named so many messages for the user, of which so many were fetched. */
+  missed(named: number, fetched: number, nowMs: number): void {
     if (!this.#measures(nowMs)) return;
-    const asked = this.#history.get(topic) ?? { queries: 0, spanMs: 0 };
-    this.#history.set(topic, { queries: asked.queries + 1, spanMs: asked.spanMs + spanMs });
+    this.#missed.named += named;
+    this.#missed.fetched += fetched;
   }
 
   /** A user was online from one time to another. */
@@ -93,6 +120,7 @@ export class Collector {
       traffic: this.#traffic,
       uses: this.#quota.uses,
       history: this.#history,
+      missed: this.#missed,
       onlineMs: this.#onlineMs,
       ...this.#counts,
       confirmedAfterMs: this.#confirmedAfterMs,
@@ -108,9 +136,9 @@ export function merge(parts: readonly Measurements[]): Measurements {
   const onlineMs: Measurements["onlineMs"] = new Map();
   for (const part of parts) {
     traffic.add(part.traffic);
-    for (const [topic, { queries, spanMs }] of part.history) {
-      const asked = history.get(topic) ?? { queries: 0, spanMs: 0 };
-      history.set(topic, { queries: asked.queries + queries, spanMs: asked.spanMs + spanMs });
+    for (const [topic, { all, missedOnly }] of part.history) {
+      askedOf(history, topic).note(false, all.spanMs, all.queries);
+      askedOf(history, topic).note(true, missedOnly.spanMs, missedOnly.queries);
     }
     for (const [topic, ms] of part.onlineMs) onlineMs.set(topic, (onlineMs.get(topic) ?? 0) + ms);
   }
@@ -119,6 +147,7 @@ export function merge(parts: readonly Measurements[]): Measurements {
     traffic,
     uses: parts.flatMap(({ uses }) => uses),
     history,
+    missed: { named: sum(({ missed }) => missed.named), fetched: sum(({ missed }) => missed.fetched) },
     onlineMs,
     setUps: sum(({ setUps }) => setUps),
     shown: sum(({ shown }) => shown),

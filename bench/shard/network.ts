@@ -5,7 +5,7 @@ import { TEXT_LENGTH } from "../src/habits.ts";
 import type { Collector } from "./measurements.ts";
 import { ObservedCrypto } from "./observed-crypto.ts";
 import type { Timeline } from "./timeline.ts";
-import type { User } from "./user.ts";
+import type { Stored, User } from "./user.ts";
 
 /** From publishing to the receiver. */
 export interface Delays {
@@ -141,11 +141,14 @@ export class Network {
     const [one, other] = this.#sides.get(publishId.split("/")[1]!)!;
     const receiver = user === one ? other : one;
     const lost = user.random() < this.#loss;
-    if (!lost || user.random() >= STORE_LOSS) receiver.stored.push({ atMs: nowMs, payload });
+    const sent: Stored = { atMs: nowMs, payload };
+    if (!lost || user.random() >= STORE_LOSS) receiver.stored.push(sent);
     const delayMs = this.#delays.leastMs + user.random() * this.#delays.jitterMs;
     if (lost) return;
     this.#timeline.after(delayMs, () => {
-      if (receiver.online) this.feed(receiver, { case: "envelopeReceived", value: { topic, payload } });
+      if (!receiver.online) return;
+      sent.pushedToRun = receiver.runs;
+      this.feed(receiver, { case: "envelopeReceived", value: { topic, payload } });
     });
     if (this.#strangerRandom() < STRANGERS) this.#deliverToStranger(topic, payload, [user, receiver]);
   }
@@ -169,10 +172,12 @@ export class Network {
   }
 
   /** The store answers with what the user can read; the rest of the bucket is only counted. */
-  #query(user: User, { queryId, startMs, endMs }: QueryHistory): void {
-    this.#collector.query(user.topic, Number(endMs - startMs), this.#timeline.nowMs);
+  #query(user: User, { queryId, startMs, endMs, missedOnly }: QueryHistory): void {
+    this.#collector.query(user.topic, missedOnly, Number(endMs - startMs), this.#timeline.nowMs);
     this.#later(user, QUERY_MS, () => {
-      const found = user.stored.filter(({ atMs }) => atMs >= Number(startMs) && atMs <= Number(endMs));
+      const named = user.stored.filter(({ atMs }) => atMs >= Number(startMs) && atMs <= Number(endMs));
+      const found = missedOnly ? named.filter(({ pushedToRun }) => pushedToRun !== user.runs) : named;
+      if (missedOnly) this.#collector.missed(named.length, found.length, this.#timeline.nowMs);
       for (let from = 0; from < found.length || from === 0; from += PAGE) {
         const envelopes = found.slice(from, from + PAGE).map(({ payload }) => ({ topic: user.topic, payload }));
         this.feed(user, { case: "historyPage", value: { queryId, envelopes, more: from + PAGE < found.length } });

@@ -14,9 +14,11 @@ class RecordsDisk extends Disk {
 }
 
 /** What the store keeps for a user's bucket and the user can read. */
-interface Stored {
+export interface Stored {
   atMs: number;
   payload: Uint8Array;
+  /** The process that the subscription gave it to. */
+  pushedToRun?: number;
 }
 
 /** One user of the shard: a real core, an application that writes and deals with events, and what the store has for it. */

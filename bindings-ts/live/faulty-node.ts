@@ -12,18 +12,26 @@ export interface Behaviour {
   filter(action: string, topics: readonly string[]): Promise<number> | number;
   /** A status code, or how many messages from the cursor on. */
   store(cursor: number): { status: number } | { count: number };
+  /** Messages that it names, and does not give when it is asked for them. */
+  withholds(message: WakuMessage): boolean;
 }
 
 /**
  * A Waku service node of light push, filter and store in this process, for faults a real node does not make to order. No relay.
- * A push is handed to the filter subscribers; the store serves `archive` in the order given.
+ * A push is handed to the filter subscribers; the store serves `archive`, of one pubsub topic, in the order given.
  */
-export async function startFaultyNode(clusterId: number, behaviour: Partial<Behaviour> = {}) {
+export async function startFaultyNode(clusterId: number, pubsubTopic: string, behaviour: Partial<Behaviour> = {}) {
   const subscribers = new Map<string, { connection: Connection; topics: Set<string> }>();
   const archive: WakuMessage[] = [];
   const acquaintances: Uint8Array[] = [];
   const calls = { lightPush: 0, filter: [] as string[], store: 0 };
-  const does: Behaviour = { lightPush: () => 200, filter: () => 200, store: () => ({ count: 100 }), ...behaviour };
+  const does: Behaviour = {
+    lightPush: () => 200,
+    filter: () => 200,
+    store: () => ({ count: 100 }),
+    withholds: () => false,
+    ...behaviour,
+  };
 
   const libp2p = await createLibp2pAndUpdateOptions({
     networkConfig: { clusterId },
@@ -88,12 +96,16 @@ export async function startFaultyNode(clusterId: number, behaviour: Partial<Beha
     void answer(stream, (bytes) => {
       calls.store += 1;
       const request = proto_store.StoreQueryRequest.decode(bytes);
-      const inRange = archive.filter(
-        ({ timestamp = 0n }) =>
-          timestamp >= (request.timeStart ?? 0n) && timestamp < (request.timeEnd ?? timestamp + 1n),
+      const wanted = new Set(request.messageHashes.map(hex));
+      const inRange = archive.filter((message) =>
+        wanted.size > 0
+          ? wanted.has(messageHash(pubsubTopic, message)) && !does.withholds(message)
+          : (message.timestamp ?? 0n) >= (request.timeStart ?? 0n) &&
+            (message.timestamp ?? 0n) < (request.timeEnd ?? Number.POSITIVE_INFINITY),
       );
-      const cursor = Buffer.from(request.paginationCursor ?? []).toString();
-      const start = cursor === "" ? 0 : inRange.findIndex((message) => messageHash("", message) === cursor) + 1;
+      const cursor = hex(request.paginationCursor ?? new Uint8Array());
+      const start =
+        cursor === "" ? 0 : inRange.findIndex((message) => messageHash(pubsubTopic, message) === cursor) + 1;
       const reply = does.store(start);
       if ("status" in reply)
         return proto_store.StoreQueryResponse.encode({
@@ -106,10 +118,13 @@ export async function startFaultyNode(clusterId: number, behaviour: Partial<Beha
       return proto_store.StoreQueryResponse.encode({
         requestId: request.requestId,
         statusCode: 200,
-        messages: messages.map((message) => ({ message })),
+        messages: messages.map((message) => ({
+          messageHash: Buffer.from(messageHash(pubsubTopic, message), "hex"),
+          ...(request.includeData ? { message } : {}),
+        })),
         ...(last === undefined || last === inRange.at(-1)
           ? {}
-          : { paginationCursor: Buffer.from(messageHash("", last)) }),
+          : { paginationCursor: Buffer.from(messageHash(pubsubTopic, last), "hex") }),
       });
     });
   });
@@ -154,6 +169,8 @@ export async function startFaultyNode(clusterId: number, behaviour: Partial<Beha
     stop: async () => libp2p.stop(),
   };
 }
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
 async function* neverEnding(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* chunks;

@@ -23,7 +23,7 @@ export async function storedMessages(
     let cursor: Uint8Array | undefined;
     do {
       const page = await storeQuery(connection, { pubsubTopic, topics, ...range, limit: PAGE, cursor }, signal);
-      messages.push(...page.messages);
+      messages.push(...page.entries);
       cursor = page.cursor;
     } while (cursor !== undefined);
     return messages;

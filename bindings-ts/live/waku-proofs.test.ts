@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
+import { utils } from "@waku/sdk";
 import { afterEach, expect, test } from "vitest";
 import { encodeProof } from "../src/rln/rate-limit-proof.ts";
 import type { RateSlot } from "../src/transport/transport.ts";
@@ -11,6 +12,7 @@ import { startFaultyNode } from "./faulty-node.ts";
 
 const CLUSTER = 42;
 const TOPIC = "/chatsdk/1/b-7/proto";
+const PUBSUB_TOPIC = utils.contentTopicToPubsubTopic(TOPIC, CLUSTER, 8);
 const slot = (messageId: number): RateSlot => ({ epoch: 7n, messageId });
 const live = new AbortController().signal;
 
@@ -44,7 +46,7 @@ class MarkingProver implements RateLimitProver {
 /** A transport at a node that keeps what is pushed. */
 async function connected(prover?: RateLimitProver) {
   const pushed: WakuMessage[] = [];
-  const node = await startFaultyNode(CLUSTER, {
+  const node = await startFaultyNode(CLUSTER, PUBSUB_TOPIC, {
     lightPush(message) {
       pushed.push(message);
       return 200;

@@ -56,11 +56,20 @@ class Client {
     await this.transport.publish(topic, Buffer.from(text), { signal: live });
   }
 
-  async history(startMs: number, endMs: number, topics = [TOPIC]): Promise<{ texts: string[]; pages: number }> {
+  async history(
+    startMs: number,
+    endMs: number,
+    topics = [TOPIC],
+    missedOnly = false,
+  ): Promise<{ texts: string[]; pages: number }> {
     const pages: ReceivedMessage[][] = [];
-    for await (const page of this.transport.queryHistory({ topics, startMs, endMs }, { signal: live }))
-      pages.push(page);
+    const request = { topics, startMs, endMs, missedOnly };
+    for await (const page of this.transport.queryHistory(request, { signal: live })) pages.push(page);
     return { texts: pages.flat().map(({ payload }) => Buffer.from(payload).toString()), pages: pages.length };
+  }
+
+  async missed(startMs: number, endMs: number): Promise<string[]> {
+    return (await this.history(startMs, endMs, [TOPIC], true)).texts;
   }
 }
 
@@ -85,7 +94,7 @@ function stopAfterwards(node: LocalNode): LocalNode {
 }
 
 async function faultyNode(behaviour: Partial<Behaviour> = {}, clusterId = CLUSTER) {
-  const node = await startFaultyNode(clusterId, behaviour);
+  const node = await startFaultyNode(clusterId, PUBSUB_TOPIC, behaviour);
   cleanups.push(node.stop);
   return node;
 }
@@ -321,6 +330,69 @@ describe("history", () => {
     const aborted = AbortSignal.abort(new Error("changed my mind"));
     const pages = client.transport.queryHistory({ topics: [TOPIC], startMs: 0, endMs: 1 }, { signal: aborted });
     await expect(pages[Symbol.asyncIterator]().next()).rejects.toThrow("changed my mind");
+  });
+});
+
+describe("history without what was pushed", () => {
+  test.each([1, 2, 100])("P1 brings what was missed alone, in pages of %d", async (historyPageSize) => {
+    const node = await serviceNode();
+    const alice = await connect([node.websocket]);
+    const bob = await subscribed([node.websocket], { historyPageSize });
+    const startMs = Date.now();
+    const publish = async (texts: readonly string[]) => {
+      for (const text of texts) await alice.publish(text);
+      await pause(500);
+    };
+    expect(await bob.missed(startMs, Date.now())).toEqual([]);
+    await publish(numbered("before", 5));
+    expect(await bob.missed(startMs, Date.now())).toEqual([]);
+    await bob.transport.subscribe([]);
+    await publish(numbered("missed", 4));
+    expect(await bob.missed(startMs, Date.now())).toEqual(numbered("missed", 4));
+    await bob.transport.subscribe([TOPIC]);
+    await publish(numbered("after", 3));
+    expect(bob.texts).toEqual([...numbered("before", 5), ...numbered("after", 3)]);
+    expect(await bob.missed(startMs, Date.now())).toEqual(numbered("missed", 4));
+    const all = [...numbered("before", 5), ...numbered("missed", 4), ...numbered("after", 3)];
+    expect((await bob.history(startMs, Date.now())).texts).toEqual(all);
+    // Another process has been pushed nothing.
+    const again = await connect([node.websocket], { historyPageSize });
+    expect(await again.missed(startMs, Date.now())).toEqual(all);
+  });
+
+  test("R1 a node that names a message and withholds it has not answered", async () => {
+    const archive = Array.from({ length: 5 }, (_, i) => raw(`n ${i}`, 1_000_000_000n + BigInt(i)));
+    const node = await faultyNode({ withholds: ({ timestamp }) => timestamp === 1_000_000_003n });
+    node.archive.push(...archive);
+    const client = await connect([node.websocket]);
+    await expect(client.missed(0, 10_000)).rejects.toMatchObject({ code: ErrorCode.TRANSPORT_FAILED, retryable: true });
+    expect((await client.history(0, 10_000)).texts).toEqual(numbered("n", 5));
+    const other = await faultyNode();
+    other.archive.push(...archive);
+    const both = await connect([node.websocket, other.websocket]);
+    await pause(500);
+    expect(await both.missed(0, 10_000)).toEqual(numbered("n", 5));
+  });
+
+  test("R1 a store node that fails half way is replaced by another, nothing is lost or repeated", async () => {
+    const archive = Array.from({ length: 200 }, (_, i) => raw(`n ${i}`, 1_000_000_000n + BigInt(Math.floor(i / 7))));
+    const isPushed = (i: number): boolean => i % 3 === 0 || (i > 40 && i < 120);
+    let served = 0;
+    let broken = "";
+    const page = (name: string, count: number) => (): { status: number } | { count: number } => {
+      if (broken === "" && ++served > 5) broken = name;
+      return name === broken ? { status: 500 } : { count };
+    };
+    const nodes = [await faultyNode({ store: page("first", 11) }), await faultyNode({ store: page("second", 17) })];
+    for (const node of nodes) node.archive.push(...archive);
+    const client = await subscribed(nodes.map((node) => node.websocket));
+    const pushed = archive.filter((_, i) => isPushed(i));
+    for (const message of pushed) await nodes[0]?.deliver(PUBSUB_TOPIC, message);
+    await until(() => client.texts.length === pushed.length);
+    expect(await client.missed(0, 10_000)).toEqual(
+      archive.filter((_, i) => !isPushed(i)).map(({ payload }) => Buffer.from(payload).toString()),
+    );
+    expect(nodes.every((node) => node.calls.store > 1)).toBe(true);
   });
 });
 

@@ -1,4 +1,5 @@
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
+import { bytesToHex } from "@noble/hashes/utils.js";
 import { ChatError } from "@chatsdk/core";
 
 /** A static membership group, as `waku-node rln-group` writes it into group.json. Byte strings are little-endian. */
@@ -83,13 +84,13 @@ export function checkGroup(group: RlnGroup): RlnGroup {
     const where = `group.members[${index}]`;
     checkSize(`${where}.identityCommitment`, member?.identityCommitment, "parseRlnGroup");
     checkRange(`${where}.userMessageLimit`, member.userMessageLimit, 1, MAX_MESSAGE_LIMIT);
-    const other = seen.get(toHex(member.identityCommitment));
+    const other = seen.get(bytesToHex(member.identityCommitment));
     if (other !== undefined)
       throw invalid(
         `${where}.identityCommitment`,
         `is that of member ${other}; give each member an identity of his own`,
       );
-    seen.set(toHex(member.identityCommitment), index);
+    seen.set(bytesToHex(member.identityCommitment), index);
   }
   return group;
 }
@@ -102,11 +103,11 @@ export function checkCredentials(credentials: RlnCredentials, group: RlnGroup): 
     checkSize(`credentials.${name}`, credentials[name], "parseRlnCredentials");
   const { leafIndex, userMessageLimit } = credentials;
   const anotherGroup = "is not the group's; give the credentials that were made with this group, or the group of these";
-  if (toHex(credentials.rlnIdentifier) !== toHex(group.rlnIdentifier))
+  if (bytesToHex(credentials.rlnIdentifier) !== bytesToHex(group.rlnIdentifier))
     throw invalid("credentials.rlnIdentifier", anotherGroup);
   const member = group.members[leafIndex];
   if (!member) throw invalid("credentials.leafIndex", anotherGroup);
-  if (toHex(credentials.identityCommitment) !== toHex(member.identityCommitment))
+  if (bytesToHex(credentials.identityCommitment) !== bytesToHex(member.identityCommitment))
     throw invalid("credentials.identityCommitment", anotherGroup);
   if (userMessageLimit !== member.userMessageLimit)
     throw invalid(
@@ -164,8 +165,4 @@ function checkRange(field: string, value: number, smallest: number, largest: num
     field,
     `must be a whole number from ${smallest} to ${largest}, not ${given}; make the group anew with such a one`,
   );
-}
-
-function toHex(value: Uint8Array): string {
-  return Buffer.from(value).toString("hex");
 }

@@ -1,13 +1,20 @@
+import { bytesToHex } from "@noble/hashes/utils.js";
 import { waku } from "@waku/sdk";
 import { backoff, sleep } from "./deadline.ts";
 import type { StorePage, StoreQuery, WakuMessage } from "./waku-wire.ts";
 
-/** Asks one store node for one page. */
-type StoreNode = (query: StoreQuery, signal: AbortSignal) => Promise<StorePage>;
+/** What one store node is asked. */
+interface StoreNode {
+  query(query: StoreQuery, signal: AbortSignal): Promise<StorePage<WakuMessage>>;
+  hashes(query: StoreQuery, signal: AbortSignal): Promise<StorePage<Uint8Array>>;
+  messages(hashes: Uint8Array[], signal: AbortSignal): Promise<WakuMessage[]>;
+}
 
 export interface HistoryOptions {
   /** The store nodes connected now, the preferred one first. */
   nodes: () => readonly StoreNode[];
+  /** Timestamps of messages to leave out, by hash. */
+  known: ReadonlyMap<string, bigint> | undefined;
   pageSize: number;
   /** How many times the whole list is tried for one page, and the pause between. */
   rounds: number;
@@ -61,13 +68,13 @@ async function* pagesOf(
   let stalls = 0;
 
   for (;;) {
-    let page: StorePage;
+    let page: Page;
     if (node === undefined) {
       query = { ...query, startNs: newest, cursor: undefined };
       [node, page] = await firstAnswer(query, options);
     } else {
       try {
-        page = await node(query, options.signal);
+        page = await pageOf(node, query, options);
       } catch (error) {
         options.signal.throwIfAborted();
         if (++stalls > options.rounds) throw error;
@@ -88,23 +95,57 @@ async function* pagesOf(
       if (time === newest) atNewest.add(hash);
       fresh.push(message);
     }
-    if (fresh.length > 0) {
-      stalls = 0;
-      yield fresh;
+    if (page.knownUntilNs > newest) {
+      newest = page.knownUntilNs;
+      atNewest = new Set();
     }
-    if (page.cursor === undefined || page.messages.length === 0) return;
+    if (page.length > 0) stalls = 0;
+    if (fresh.length > 0) yield fresh;
+    if (page.cursor === undefined || page.length === 0) return;
     query = { ...query, cursor: page.cursor };
   }
 }
 
+interface Page {
+  /** Those not left out, oldest first. */
+  messages: WakuMessage[];
+  /** With those left out. */
+  length: number;
+  /** The newest timestamp of those left out. */
+  knownUntilNs: bigint;
+  cursor: Uint8Array | undefined;
+}
+
+async function pageOf(node: StoreNode, query: StoreQuery, { known, signal }: HistoryOptions): Promise<Page> {
+  if (known === undefined) {
+    const { entries, cursor } = await node.query(query, signal);
+    return { messages: entries, length: entries.length, knownUntilNs: 0n, cursor };
+  }
+  const { entries, cursor } = await node.hashes(query, signal);
+  if (entries.length > query.limit) throw new Error("the node gives more hashes than it was asked for");
+  const missed = new Map(entries.map((hash) => [bytesToHex(hash), hash]));
+  let knownUntilNs = 0n;
+  for (const hash of missed.keys()) {
+    const timestamp = known.get(hash);
+    if (timestamp === undefined) continue;
+    missed.delete(hash);
+    if (timestamp > knownUntilNs) knownUntilNs = timestamp;
+  }
+  const messages = missed.size === 0 ? [] : await node.messages([...missed.values()], signal);
+  for (const message of messages) missed.delete(messageHash(query.pubsubTopic, message));
+  if (missed.size > 0) throw new Error("the node does not give a message that it has named");
+  messages.sort((a, b) => compare(timeOf(a), timeOf(b)));
+  return { messages, length: entries.length, knownUntilNs, cursor };
+}
+
 /** The first page that any node gives, trying all of them `rounds` times. */
-async function firstAnswer(query: StoreQuery, options: HistoryOptions): Promise<[StoreNode, StorePage]> {
+async function firstAnswer(query: StoreQuery, options: HistoryOptions): Promise<[StoreNode, Page]> {
   let failure: unknown = new Error("no store node is connected");
   for (let round = 0; round < options.rounds; round++) {
     if (round > 0) await sleep(backoff(round, options.pauseMs, 10_000), options.signal);
     for (const node of options.nodes()) {
       try {
-        return [node, await node(query, options.signal)];
+        return [node, await pageOf(node, query, options)];
       } catch (error) {
         options.signal.throwIfAborted();
         failure = error;

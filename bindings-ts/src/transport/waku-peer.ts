@@ -9,6 +9,8 @@ import {
   PushRoom,
   type StorePage,
   type StoreQuery,
+  storeHashes,
+  storeMessages,
   storeQuery,
   type WakuMessage,
   WakuStatus,
@@ -155,10 +157,20 @@ export class WakuPeer {
     await this.#request("light push", 1, signal, (either) => lightPush(this.#connection, pubsubTopic, message, either));
   }
 
-  async query(query: StoreQuery, signal: AbortSignal): Promise<StorePage> {
-    return this.#request("store query", STORE_PATIENCE, signal, (either) =>
-      storeQuery(this.#connection, query, either),
-    );
+  async query(query: StoreQuery, signal: AbortSignal): Promise<StorePage<WakuMessage>> {
+    return this.#askStore(signal, (either) => storeQuery(this.#connection, query, either));
+  }
+
+  async hashes(query: StoreQuery, signal: AbortSignal): Promise<StorePage<Uint8Array>> {
+    return this.#askStore(signal, (either) => storeHashes(this.#connection, query, either));
+  }
+
+  async messages(hashes: Uint8Array[], signal: AbortSignal): Promise<WakuMessage[]> {
+    return this.#askStore(signal, (either) => storeMessages(this.#connection, hashes, either));
+  }
+
+  #askStore<Answer>(signal: AbortSignal, ask: (either: AbortSignal) => Promise<Answer>): Promise<Answer> {
+    return this.#request("store query", STORE_PATIENCE, signal, ask);
   }
 
   /** Runs the watchdog until the connection is gone, one way or the other. Does not throw. */

@@ -74,7 +74,8 @@ const FIRST_REPORT_MS = 3_000;
 const LEAVE_GRACE_MS = 500;
 const HISTORY_ROUNDS = 4;
 const HISTORY_PAUSE_MS = 250;
-const SEEN_MESSAGES = 4096;
+/** The history of 7 minutes of a bucket with 10,000 users in 16 must find them here. */
+const PUSHED_MESSAGES = 32_768;
 const MAX_CANDIDATES = 200;
 
 interface Node {
@@ -108,7 +109,8 @@ export class WakuTransport implements Transport {
   /** One proof at a time: it keeps a core busy, and the timestamp in it must be fresh when it leaves. */
   readonly #proving = new Slots(1);
   readonly #stopping = new AbortController();
-  readonly #seen = new Set<string>();
+  /** Timestamps of the messages given to the listener, by hash, oldest first. */
+  readonly #pushed = new Map<string, bigint>();
   readonly #timestamps = new Timestamps();
   #listener: TransportListener | undefined;
   #starting: Promise<Node> | undefined;
@@ -234,10 +236,8 @@ export class WakuTransport implements Transport {
     );
     const either = AbortSignal.any([signal, this.#stopping.signal]);
     const options = {
-      nodes: () =>
-        this.#openPeers()
-          .filter((peer) => peer.canStore)
-          .map((peer) => peer.query.bind(peer)),
+      nodes: () => this.#openPeers().filter((peer) => peer.canStore),
+      known: request.missedOnly === true ? this.#pushed : undefined,
       pageSize: this.#options.historyPageSize,
       rounds: HISTORY_ROUNDS,
       pauseMs: HISTORY_PAUSE_MS,
@@ -423,14 +423,11 @@ export class WakuTransport implements Transport {
   #receive(peer: WakuPeer, pubsubTopic: string, message: WakuMessage): void {
     if (!peer.isOpen || !peer.isSubscriber || this.#topics.get(message.contentTopic) !== pubsubTopic) return;
     peer.heard();
-    if (this.#isNew(messageHash(pubsubTopic, message))) guarded(() => this.#listener?.onMessage(received(message)));
-  }
-
-  #isNew(hash: string): boolean {
-    if (this.#seen.has(hash)) return false;
-    this.#seen.add(hash);
-    if (this.#seen.size > SEEN_MESSAGES) this.#seen.delete(this.#seen.values().next().value as string);
-    return true;
+    const hash = messageHash(pubsubTopic, message);
+    if (this.#pushed.has(hash) || this.#listener === undefined) return;
+    this.#pushed.set(hash, message.timestamp ?? 0n);
+    if (this.#pushed.size > PUSHED_MESSAGES) this.#pushed.delete(this.#pushed.keys().next().value as string);
+    guarded(() => this.#listener?.onMessage(received(message)));
   }
 
   #pubsubTopic(topic: string): string {

@@ -162,16 +162,56 @@ export interface StoreQuery {
   cursor: Uint8Array | undefined;
 }
 
-export interface StorePage {
-  messages: WakuMessage[];
+/** A page of messages, or of their hashes. */
+export interface StorePage<Entry> {
+  entries: Entry[];
   /** Absent on the last page. */
   cursor: Uint8Array | undefined;
 }
 
-export async function storeQuery(connection: Connection, query: StoreQuery, signal: AbortSignal): Promise<StorePage> {
-  const request = proto_store.StoreQueryRequest.encode({
-    requestId: requestId(),
-    includeData: true,
+export async function storeQuery(
+  connection: Connection,
+  query: StoreQuery,
+  signal: AbortSignal,
+): Promise<StorePage<WakuMessage>> {
+  const answer = await askStore(connection, { ...fieldsOf(query), includeData: true }, signal);
+  return { entries: messagesOf(answer), cursor: cursorOf(answer) };
+}
+
+/** Deterministic message hashes, in the order of the messages. */
+export async function storeHashes(
+  connection: Connection,
+  query: StoreQuery,
+  signal: AbortSignal,
+): Promise<StorePage<Uint8Array>> {
+  const answer = await askStore(connection, { ...fieldsOf(query), includeData: false }, signal);
+  return { entries: answer.messages.flatMap(({ messageHash }) => messageHash ?? []), cursor: cursorOf(answer) };
+}
+
+/** What the node has of these, in any order. */
+export async function storeMessages(
+  connection: Connection,
+  messageHashes: Uint8Array[],
+  signal: AbortSignal,
+): Promise<WakuMessage[]> {
+  const answer = await askStore(
+    connection,
+    {
+      includeData: true,
+      contentTopics: [],
+      messageHashes,
+      paginationForward: true,
+      paginationLimit: BigInt(messageHashes.length),
+    },
+    signal,
+  );
+  return messagesOf(answer);
+}
+
+type StoreRequest = Omit<proto_store.StoreQueryRequest, "requestId">;
+
+function fieldsOf(query: StoreQuery): Omit<StoreRequest, "includeData"> {
+  return {
     pubsubTopic: query.pubsubTopic,
     contentTopics: [...query.topics],
     timeStart: query.startNs,
@@ -180,16 +220,26 @@ export async function storeQuery(connection: Connection, query: StoreQuery, sign
     ...(query.cursor === undefined ? {} : { paginationCursor: query.cursor }),
     paginationForward: true,
     paginationLimit: BigInt(query.limit),
-  });
+  };
+}
+
+async function askStore(
+  connection: Connection,
+  fields: StoreRequest,
+  signal: AbortSignal,
+): Promise<proto_store.StoreQueryResponse> {
+  const request = proto_store.StoreQueryRequest.encode({ ...fields, requestId: requestId() });
   const answer = proto_store.StoreQueryResponse.decode(await ask(connection, Codec.store, request, MAX_FRAME, signal));
   expectSuccess("store query", answer.statusCode, answer.statusDesc);
-  return {
-    messages: answer.messages.flatMap((entry) => (entry.message === undefined ? [] : [entry.message])),
-    cursor:
-      answer.paginationCursor === undefined || answer.paginationCursor.length === 0
-        ? undefined
-        : answer.paginationCursor,
-  };
+  return answer;
+}
+
+function messagesOf(answer: proto_store.StoreQueryResponse): WakuMessage[] {
+  return answer.messages.flatMap(({ message }) => message ?? []);
+}
+
+function cursorOf({ paginationCursor }: proto_store.StoreQueryResponse): Uint8Array | undefined {
+  return paginationCursor === undefined || paginationCursor.length === 0 ? undefined : paginationCursor;
 }
 
 /** The cluster a node says it serves. */

@@ -32,7 +32,7 @@ import {
 import { Conversation } from "./conversation.ts";
 import { EventWindow } from "./events.ts";
 import { lastCommit } from "./generation.ts";
-import { askForMissed, History } from "./history.ts";
+import { History } from "./history.ts";
 import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
 import { cancelMessage, notePublished, publishAllUnsent, quota, sendContent } from "./outgoing.ts";
 import { keepMembership, loadMembership } from "./membership.ts";
@@ -124,6 +124,7 @@ export class Core {
       yield* loadAllowance(step);
       if (step.nowMs < this.#clockMs - CLOCK_PUT_BACK_MS) yield* adjustToClock(step, this.#history);
       const reply = yield* this.#serve(step, input, published);
+      yield* this.#history.askForPassed(step);
       yield* this.#history.release(step);
       yield* settleAllowance(step);
       yield* this.#events.release(step);
@@ -193,10 +194,10 @@ export class Core {
         yield* start(step, history, input.value.rolledBack);
         return undefined;
       case "envelopeReceived":
-        yield* takeEnvelope(step, input.value.payload, history);
+        yield* takeEnvelope(step, input.value.payload, history, true);
         return undefined;
       case "historyPage":
-        for (const envelope of input.value.envelopes) yield* takeEnvelope(step, envelope.payload, history);
+        for (const { payload } of input.value.envelopes) yield* takeEnvelope(step, payload, history, false);
         if (!input.value.more || input.value.failed)
           yield* history.ended(step, input.value.queryId, input.value.failed);
         if (input.value.failed) yield* askHistorySoon(step);
@@ -248,7 +249,7 @@ function* start(step: Step, history: History, rolledBack: boolean): Steps<void> 
 /** Also after every start: the transport takes subscriptions and messages before it is connected. */
 function* online(step: Step, history: History, starting = false): Steps<void> {
   yield* subscribeAll(step);
-  yield* askForMissed(step, history);
+  yield* history.askForAccounts(step);
   yield* publishAllUnsent(step, starting);
 }
 

@@ -10,7 +10,7 @@ import { sendSync } from "./synchronizing.ts";
 const FIRST_REPAIR_INTERVAL_MS = 20 * 1000;
 export const MAX_REPAIR_INTERVAL_MS = 3600 * 1000;
 
-/** Asks the store for the history since the account last looked. */
+/** Asks the store for the history since the account last looked, or for what its subscription may have missed of it. */
 export type AskHistory = (accountId: string) => void;
 
 /** Known to exist, not arrived, not given up. */

@@ -5,6 +5,9 @@ import type { Step, Steps } from "./step.ts";
 /** Senders' clocks differ and stores lag: each query begins this much before the last one ended. */
 const OVERLAP_MS = 2 * 60 * 1000;
 
+/** Pushes of some ten minutes in a bucket with 46 a second. */
+const MOST_PASSED = 32_768;
+
 interface Wish {
   fromMs: number;
   /** What was pushed is left out. */
@@ -25,16 +28,25 @@ interface OpenQuery {
 export class History {
   #open = new Map<string, OpenQuery>();
   #asked = new Map<string, Wish>();
+  /** When pushes came that nobody awaited, by their tags, oldest first. */
+  readonly #passed = new Map<string, number>();
   /** Accounts that have read all of it since the last push that may have been lost in this process. */
   readonly #read = new Set<string>();
   #count = 0;
 
-  /**
-   * Asks for all of the history since the account last looked, or since `fromMs` if that is earlier: what was pushed and not awaited then may
-   * be awaited now.
-   */
+  /** Asks for all of the history since the account last looked, or since `fromMs` if that is earlier. */
   ask(accountId: string, fromMs = Number.POSITIVE_INFINITY): void {
     this.#ask(accountId, { fromMs, missedOnly: false });
+  }
+
+  /** Asks each account's history, as `ask` does. */
+  *askForAccounts(step: Step, fromMs?: number): Steps<void> {
+    for (const accountId of yield* accountIds(step)) this.ask(accountId, fromMs);
+  }
+
+  /** Asks for what each account's subscription may have missed. */
+  *askForMissedByAccounts(step: Step): Steps<void> {
+    for (const accountId of yield* accountIds(step)) this.askForMissed(accountId);
   }
 
   /** Asks for what the subscription may have missed since the account last looked. */
@@ -48,6 +60,22 @@ export class History {
       fromMs: Math.min(fromMs, earlier?.fromMs ?? fromMs),
       missedOnly: missedOnly && (earlier?.missedOnly ?? true),
     });
+  }
+
+  /** A push that nobody awaits. It may have overtaken others. */
+  notePassed(tag: string, nowMs: number): void {
+    this.#passed.set(tag, nowMs);
+    if (this.#passed.size > MOST_PASSED) this.#passed.delete(this.#passed.keys().next().value!);
+  }
+
+  /** Asks for the pushes that nobody awaited when they came, and that are awaited from this step on. */
+  *askForPassed(step: Step): Steps<void> {
+    let firstMs = Number.POSITIVE_INFINITY;
+    for (const tag of step.addedTags()) {
+      firstMs = Math.min(firstMs, this.#passed.get(tag) ?? firstMs);
+      this.#passed.delete(tag);
+    }
+    if (firstMs < Number.POSITIVE_INFINITY) yield* this.askForAccounts(step, firstMs - OVERLAP_MS);
   }
 
   /** Releases what was asked for in this step, as effects. */
@@ -80,7 +108,11 @@ export class History {
     const query = this.#open.get(accountId);
     if (query?.id !== queryId) return;
     this.#open.delete(accountId);
-    if (failed) return;
+    if (failed) {
+      // The next one asks for as much.
+      if (!query.missedOnly) this.#read.delete(accountId);
+      return;
+    }
     if (!query.missedOnly) this.#read.add(accountId);
     const account = yield* step.get(AccountRecordSchema, Keys.account(accountId));
     if (!account) return;
@@ -99,7 +131,6 @@ export class History {
   }
 }
 
-/** For each account, what its subscription may have missed. */
-export function* askForMissed(step: Step, history: History): Steps<void> {
-  for (const { key } of yield* step.scan(AccountRecordSchema, Keys.accounts)) history.askForMissed(lastPart(key));
+function* accountIds(step: Step): Steps<string[]> {
+  return (yield* step.scan(AccountRecordSchema, Keys.accounts)).map(({ key }) => lastPart(key));
 }

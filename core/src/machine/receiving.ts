@@ -21,14 +21,17 @@ import { takeSds } from "./taking.ts";
  * The way in: hint look-up, header, ratchet, reliability, frame, content, event. Whatever fails on it is dropped with all it would
  * have changed: a forged, replayed, truncated or foreign envelope leaves the state as it was, to the byte.
  */
-export function* takeEnvelope(step: Step, payload: Uint8Array, history: History): Steps<void> {
-  const reason = yield* step.attempt((attempt) => take(attempt, decodeEnvelope(payload), history));
+export function* takeEnvelope(step: Step, payload: Uint8Array, history: History, pushed: boolean): Steps<void> {
+  const reason = yield* step.attempt((attempt) => take(attempt, decodeEnvelope(payload), history, pushed));
   if (reason !== undefined) step.log(`envelope dropped: ${reason}`);
 }
 
-function* take(step: Step, envelope: Envelope, history: History): Steps<void> {
+function* take(step: Step, envelope: Envelope, history: History, pushed: boolean): Steps<void> {
   const key = yield* step.find(envelope.hint);
-  if (key === undefined) return yield* takeUnknown(step, envelope, history);
+  if (key === undefined) {
+    if (pushed) history.notePassed(step.tagName(envelope.hint), step.nowMs);
+    return yield* takeUnknown(step, envelope, history);
+  }
   if (key.startsWith(Keys.conversations)) return yield* takeRatchetMessage(step, lastPart(key), envelope, history);
   yield* takeRepair(step, key, decodeHandshake(envelope.payload));
 }
@@ -58,6 +61,6 @@ function* takeRatchetMessage(step: Step, conversationId: string, envelope: Envel
   if (state === SessionState.AWAITING_REPLY || state === SessionState.REPAIR_SENT) {
     yield* conversation.setState(step, SessionState.ESTABLISHED);
   }
-  yield* takeSds(step, conversation, unpad(plaintext), (accountId) => history.ask(accountId));
+  yield* takeSds(step, conversation, unpad(plaintext), (accountId) => history.askForMissed(accountId));
   conversation.save(step);
 }

@@ -223,6 +223,15 @@ export class Step {
     for (const hint of hints) this.#setTag(hint, null);
   }
 
+  tagName(hint: Uint8Array): string {
+    return bytesToHex(this.vault.tag(hint));
+  }
+
+  /** Names of the tags that this step adds. */
+  *addedTags(): Generator<string> {
+    for (const [name, { key }] of this.#tags) if (key !== null) yield name;
+  }
+
   #setTag(hint: Uint8Array, key: string | null): void {
     const tag = this.vault.tag(hint);
     this.#tags.set(bytesToHex(tag), { tag, key });

@@ -5,7 +5,7 @@ import { ConversationRecordSchema, StateRecordSchema } from "@chatsdk/abi/record
 import { MAX_RESEND_INTERVAL_MS } from "../settings.ts";
 import { Conversation } from "./conversation.ts";
 import { MAX_REPAIR_INTERVAL_MS, pursueGap } from "./gaps.ts";
-import { askForMissed, type History } from "./history.ts";
+import type { History } from "./history.ts";
 import { expireOutgoing, isSetUpWaiting, MAX_RETRY_MS, publishUnsent, resendUnacknowledged } from "./outgoing.ts";
 import { expirePrekeys } from "./prekeys.ts";
 import { Keys } from "./records.ts";
@@ -74,7 +74,7 @@ function* serve(step: Step, key: string, conversationId: string, history: Histor
 function* maintain(step: Step, key: string, history: History): Steps<void> {
   step.delete(key);
   yield* expirePrekeys(step);
-  yield* askForMissed(step, history);
+  yield* history.askForMissedByAccounts(step);
   scheduleMaintenance(step, step.settings.historyIntervalMs);
 }
 
