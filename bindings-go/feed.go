@@ -64,6 +64,10 @@ func (f *feed) close() {
 
 func (f *feed) read(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
+		if ctx == nil {
+			yield(nil, fault.OfContext(ctx))
+			return
+		}
 		defer context.AfterFunc(ctx, func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -75,7 +79,7 @@ func (f *feed) read(ctx context.Context) iter.Seq2[Event, error] {
 			event, more := f.take(ctx, reader)
 			if !more {
 				if ctx.Err() != nil {
-					yield(nil, fault.Because(abi.ErrorCode_ABORTED, context.Cause(ctx), "the loop of events was aborted"))
+					yield(nil, fault.Because(abi.ErrorCode_ABORTED, fault.CauseOf(ctx), "the loop of events was aborted"))
 				}
 				return
 			}

@@ -19,6 +19,9 @@ import (
 // may be left, which is bound to no key. The context is for opening alone; Close ends the client.
 func Open(ctx context.Context, options Options) (*Client, error) {
 	failure := options.takeRLN()
+	if failure == nil {
+		failure = fault.OfContext(ctx)
+	}
 	client := newClient(options)
 	opened := false
 	// Also if a part of the caller's panics: the database must not stay locked.

@@ -93,7 +93,7 @@ type reader struct {
 
 func (r reader) Read(ctx context.Context, read *abi.Read) (*abi.ReadAnswer, error) {
 	if r.engine.current.Err() != nil {
-		return nil, abortedBy(r.engine.current)
+		return nil, fault.Aborted(r.engine.current)
 	}
 	return r.engine.parts.Storage.Read(ctx, read)
 }

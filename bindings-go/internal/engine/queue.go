@@ -24,6 +24,10 @@ func newJob(ctx context.Context, work func(ctx context.Context) error) *job {
 
 // do runs work as a job of the application. The end of ctx takes it out of the queue; once begun, what it does decides.
 func (e *Engine) do(ctx context.Context, work func(ctx context.Context) error) error {
+	// A context that cannot be asked must fail here, in the caller's goroutine, not in the engine's.
+	if err := fault.OfContext(ctx); err != nil {
+		return err
+	}
 	job := newJob(ctx, work)
 	if err := e.enqueue(job, closing); err != nil {
 		return err
@@ -38,7 +42,7 @@ func (e *Engine) do(ctx context.Context, work func(ctx context.Context) error) e
 		e.queue = slices.Delete(e.queue, at, at+1)
 		e.idle.Broadcast()
 		e.mu.Unlock()
-		return abortedBy(ctx)
+		return fault.Aborted(ctx)
 	}
 	e.mu.Unlock()
 	return <-job.done
@@ -88,7 +92,7 @@ func (e *Engine) work(first *job) {
 
 func (e *Engine) run(job *job) error {
 	if job.ctx.Err() != nil {
-		return abortedBy(job.ctx)
+		return fault.Aborted(job.ctx)
 	}
 	e.current = job.ctx
 	err := job.work(job.ctx)
@@ -116,10 +120,6 @@ func (e *Engine) stop() {
 
 func closed() error {
 	return fault.New(abi.ErrorCode_CLOSED, "the client is closed; open a new one")
-}
-
-func abortedBy(ctx context.Context) error {
-	return fault.Because(abi.ErrorCode_ABORTED, context.Cause(ctx), "the call was aborted and had no effect")
 }
 
 // inOrder starts work in the order in which it was given.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"chatsdk/abi"
+	"chatsdk/internal/fault"
 	"chatsdk/internal/wasm"
 )
 
@@ -67,7 +68,7 @@ func (e *Engine) commit(ctx context.Context, input *abi.Input, result *abi.StepR
 		return nil
 	}
 	if ctx.Err() != nil {
-		return abortedBy(ctx)
+		return fault.Aborted(ctx)
 	}
 	if err := e.parts.Storage.Commit(context.WithoutCancel(ctx), &abi.ChangeBatch{Changes: changes}); err != nil {
 		return err
