@@ -157,7 +157,7 @@ func (t *Transport) onNodeChange() {
 	t.online, t.reported, t.attempted = online, true, true
 	t.options.Logger.Info("connection", "online", online)
 	change := &abi.TransportEvent_Connection{Connection: &abi.ConnectionChanged{Online: online}}
-	t.events.put(&abi.TransportEvent{Event: change}, false)
+	t.events.put(event{TransportEvent: &abi.TransportEvent{Event: change}}, false)
 }
 
 func (t *Transport) reportOffline() {

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"chatsdk/abi"
+	"chatsdk/waku/internal/shards"
 )
 
 // With so many envelopes, or bytes of them, not yet taken, further pushes wait, and so does the node that pushes them.
@@ -13,11 +14,17 @@ const (
 	waitingBytes     = 32 << 20
 )
 
+type event struct {
+	*abi.TransportEvent
+	// hash of the envelope's message.
+	hash shards.Hash
+}
+
 // events are on their way to whoever ranges over Start.
 type events struct {
 	mu      sync.Mutex
 	changed sync.Cond
-	waiting []*abi.TransportEvent
+	waiting []event
 	bytes   int // of the envelopes in waiting
 	ended   bool
 }
@@ -29,7 +36,7 @@ func newEvents() *events {
 }
 
 // put adds an event; patient: waits while too many wait already.
-func (e *events) put(event *abi.TransportEvent, patient bool) {
+func (e *events) put(event event, patient bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for patient && (len(e.waiting) >= waitingEnvelopes || e.bytes >= waitingBytes) && !e.ended {
@@ -44,7 +51,7 @@ func (e *events) put(event *abi.TransportEvent, patient bool) {
 }
 
 // take waits for the next event; false: there will be none.
-func (e *events) take(ctx context.Context) (*abi.TransportEvent, bool) {
+func (e *events) take(ctx context.Context) (event, bool) {
 	defer context.AfterFunc(ctx, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -56,14 +63,14 @@ func (e *events) take(ctx context.Context) (*abi.TransportEvent, bool) {
 		e.changed.Wait()
 	}
 	if len(e.waiting) == 0 || e.ended || ctx.Err() != nil {
-		return nil, false
+		return event{}, false
 	}
-	event := e.waiting[0]
-	e.waiting[0] = nil
+	next := e.waiting[0]
+	e.waiting[0] = event{}
 	e.waiting = e.waiting[1:]
-	e.bytes -= len(event.GetEnvelope().GetPayload())
+	e.bytes -= len(next.GetEnvelope().GetPayload())
 	e.changed.Broadcast()
-	return event, true
+	return next, true
 }
 
 // end ends it for all: what waits is not reported.

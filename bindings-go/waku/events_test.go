@@ -15,7 +15,7 @@ func TestF3_EnvelopesThatNobodyTakesYetAreBoundedInNumberAndSize(t *testing.T) {
 			go func() {
 				for range test.fit + 10 {
 					envelope := &abi.EnvelopeReceived{Payload: make([]byte, test.size)}
-					events.put(&abi.TransportEvent{Event: &abi.TransportEvent_Envelope{Envelope: envelope}}, true)
+					events.put(event{TransportEvent: &abi.TransportEvent{Event: &abi.TransportEvent_Envelope{Envelope: envelope}}}, true)
 					put++
 				}
 			}()

@@ -31,7 +31,6 @@ const (
 	leaveGrace    = 500 * time.Millisecond
 	historyRounds = 4
 	historyPause  = 250 * time.Millisecond
-	seenMessages  = 4096
 )
 
 // Transport implements the contract's Transport. It is safe for concurrent use.
@@ -40,6 +39,7 @@ type Transport struct {
 	network shards.Network
 	relay   mesh.Relay // nil: light push and filter
 	events  *events
+	pushed  *pushed
 	// pushing and proving hold those whose turn it is.
 	pushing, proving chan struct{}
 	// running ends with Stop.
@@ -49,17 +49,15 @@ type Transport struct {
 	// sessions are the goroutines that Stop waits for.
 	sessions sync.WaitGroup
 
-	mu          sync.Mutex
-	host        host.Host // nil before Start
-	candidates  []*candidate
-	nodes       []*node
-	topics      topics
-	online      bool
-	reported    bool // online, or its opposite, was reported
-	attempted   bool // an attempt to connect has ended, so that "offline" is news
-	retry       *time.Timer
-	seen        map[shards.Hash]bool
-	seenInOrder []shards.Hash
+	mu         sync.Mutex
+	host       host.Host // nil before Start
+	candidates []*candidate
+	nodes      []*node
+	topics     topics
+	online     bool
+	reported   bool // online, or its opposite, was reported
+	attempted  bool // an attempt to connect has ended, so that "offline" is news
+	retry      *time.Timer
 }
 
 var _ abi.Transport = (*Transport)(nil)
@@ -80,9 +78,9 @@ func NewRelaying(options Options, relay mesh.Relay) (*Transport, error) {
 		return nil, err
 	}
 	t := &Transport{
-		options: options, network: options.network(), relay: relay, events: newEvents(),
+		options: options, network: options.network(), relay: relay, events: newEvents(), pushed: newPushed(),
 		pushing: make(chan struct{}, options.PublishConcurrency), proving: make(chan struct{}, 1),
-		candidates: candidates, topics: topics{}, seen: map[shards.Hash]bool{},
+		candidates: candidates, topics: topics{},
 	}
 	t.running, t.stop = context.WithCancelCause(context.Background())
 	return t, nil
@@ -98,8 +96,11 @@ func (t *Transport) Start(ctx context.Context) iter.Seq2[*abi.TransportEvent, er
 		}
 		for {
 			event, more := t.events.take(ctx)
-			if !more || !yield(event, nil) {
+			if !more || !yield(event.TransportEvent, nil) {
 				return
+			}
+			if event.GetEnvelope() != nil {
+				t.pushed.take(event.hash)
 			}
 		}
 	}
@@ -208,7 +209,8 @@ func (t *Transport) Subscribe(ctx context.Context, request *abi.Subscribe) error
 	return nil
 }
 
-// QueryHistory gives all stored messages of the topics in the interval, oldest first, in pages. It fails if no store node answers.
+// QueryHistory gives the stored messages of the topics in the interval, oldest first, in pages: all, or with MissedOnly those that Start has not given.
+// It fails if no store node answers.
 func (t *Transport) QueryHistory(ctx context.Context, request *abi.QueryHistory) iter.Seq2[*abi.EnvelopeBatch, error] {
 	return func(yield func(*abi.EnvelopeBatch, error) bool) {
 		groups, err := t.groups(request.GetTopics())
@@ -221,6 +223,9 @@ func (t *Transport) QueryHistory(ctx context.Context, request *abi.QueryHistory)
 		defer context.AfterFunc(t.running, func() { abort(errStopped) })()
 		options := history.Options{
 			Nodes: t.storeNodes, PageSize: uint64(t.options.HistoryPageSize), Rounds: historyRounds, Pause: historyPause,
+		}
+		if request.GetMissedOnly() {
+			options.Pushed = t.pushed.taken
 		}
 		for page, err := range history.Messages(limited, groups, request.GetStartMs(), request.GetEndMs(), options) {
 			if err != nil {
@@ -307,25 +312,14 @@ func (t *Transport) Stop(context.Context) error {
 func (t *Transport) receive(pubsubTopic string, message *wire.WakuMessage) {
 	t.mu.Lock()
 	ours := pubsubTopic != "" && t.topics[message.GetContentTopic()] == pubsubTopic
-	fresh := ours && t.isNew(shards.MessageHash(pubsubTopic, message))
 	t.mu.Unlock()
-	if fresh {
-		t.events.put(&abi.TransportEvent{Event: &abi.TransportEvent_Envelope{Envelope: received(message)}}, true)
+	if !ours {
+		return
 	}
-}
-
-// isNew is for the holder of the mutex.
-func (t *Transport) isNew(hash shards.Hash) bool {
-	if t.seen[hash] {
-		return false
+	if hash := shards.MessageHash(pubsubTopic, message); t.pushed.isNew(hash, message.GetTimestamp()) {
+		envelope := &abi.TransportEvent{Event: &abi.TransportEvent_Envelope{Envelope: received(message)}}
+		t.events.put(event{TransportEvent: envelope, hash: hash}, true)
 	}
-	t.seen[hash] = true
-	t.seenInOrder = append(t.seenInOrder, hash)
-	if len(t.seenInOrder) > seenMessages {
-		delete(t.seen, t.seenInOrder[0])
-		t.seenInOrder = t.seenInOrder[1:]
-	}
-	return true
 }
 
 func received(message *wire.WakuMessage) *abi.EnvelopeReceived {

@@ -87,6 +87,7 @@ type Transport struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	events  []*abi.TransportEvent
+	pushed  map[*abi.EnvelopeReceived]bool
 	stopped bool
 }
 
@@ -94,7 +95,7 @@ var _ abi.Transport = (*Transport)(nil)
 
 // Transport makes one, not started.
 func (n *Network) Transport() *Transport {
-	t := &Transport{network: n}
+	t := &Transport{network: n, pushed: map[*abi.EnvelopeReceived]bool{}}
 	t.changed.L = &t.mu
 	return t
 }
@@ -112,6 +113,7 @@ func (t *Transport) Start(ctx context.Context) iter.Seq2[*abi.TransportEvent, er
 			if event == nil || !yield(event, nil) {
 				return
 			}
+			t.notePush(event.GetEnvelope())
 		}
 	}
 }
@@ -137,14 +139,15 @@ func (t *Transport) Publish(_ context.Context, request *abi.Publish) error {
 	return nil
 }
 
-// QueryHistory gives one page.
+// QueryHistory gives one page: of all, or of what was not pushed to this transport.
 func (t *Transport) QueryHistory(_ context.Context, request *abi.QueryHistory) iter.Seq2[*abi.EnvelopeBatch, error] {
 	return func(yield func(*abi.EnvelopeBatch, error) bool) {
 		t.network.mu.Lock()
 		down := t.network.down
 		batch := &abi.EnvelopeBatch{}
 		for _, stored := range t.network.stored {
-			if slices.Contains(request.GetTopics(), stored.envelope.GetTopic()) && stored.ms >= request.GetStartMs() && stored.ms <= request.GetEndMs() {
+			wanted := !request.GetMissedOnly() || !t.wasPushed(stored.envelope)
+			if wanted && slices.Contains(request.GetTopics(), stored.envelope.GetTopic()) && stored.ms >= request.GetStartMs() && stored.ms <= request.GetEndMs() {
 				batch.Envelopes = append(batch.Envelopes, stored.envelope)
 			}
 		}
@@ -167,6 +170,20 @@ func (t *Transport) Stop(context.Context) error {
 	t.mu.Unlock()
 	t.wakeUp()
 	return nil
+}
+
+func (t *Transport) notePush(envelope *abi.EnvelopeReceived) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if envelope != nil {
+		t.pushed[envelope] = true
+	}
+}
+
+func (t *Transport) wasPushed(envelope *abi.EnvelopeReceived) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.pushed[envelope]
 }
 
 func (t *Transport) put(event *abi.TransportEvent) {

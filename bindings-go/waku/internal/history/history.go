@@ -16,13 +16,15 @@ import (
 	"chatsdk/waku/internal/wire"
 )
 
-// Node asks one store node for one page.
+// Node asks one store node.
 type Node func(ctx context.Context, request *wire.StoreRequest) (*wire.StoreResponse, error)
 
 // Options of Messages.
 type Options struct {
 	// Nodes are the store nodes connected now, the preferred one first.
-	Nodes    func() []Node
+	Nodes func() []Node
+	// Pushed tells of a message that is to be left out, and gives its timestamp; nil: none is.
+	Pushed   func(hash shards.Hash) (timestamp int64, pushed bool)
 	PageSize uint64
 	// Rounds is how many times the whole list is tried for one page; Pause is the time between, which grows.
 	Rounds int
@@ -86,7 +88,7 @@ func (r *reader) pages(ctx context.Context) iter.Seq2[Page, error] {
 		var cursor []byte
 		stalls := 0
 		for {
-			response, answered, err := r.next(ctx, node, cursor)
+			page, answered, err := r.next(ctx, node, cursor)
 			if err != nil {
 				stalls++
 				if node == nil || ctx.Err() != nil || stalls > r.options.Rounds {
@@ -96,15 +98,16 @@ func (r *reader) pages(ctx context.Context) iter.Seq2[Page, error] {
 				node, cursor = nil, nil
 				continue
 			}
-			node = answered
-			if fresh := r.fresh(response); len(fresh) > 0 {
+			node, cursor = answered, page.cursor
+			before := r.newest
+			fresh := r.fresh(page)
+			if len(fresh) > 0 || r.newest > before {
 				stalls = 0
-				if !yield(fresh, nil) {
-					return
-				}
 			}
-			cursor = response.GetPaginationCursor()
-			if len(cursor) == 0 || len(response.GetMessages()) == 0 {
+			if len(fresh) > 0 && !yield(fresh, nil) {
+				return
+			}
+			if len(cursor) == 0 || page.entries == 0 {
 				return
 			}
 		}
@@ -112,9 +115,8 @@ func (r *reader) pages(ctx context.Context) iter.Seq2[Page, error] {
 }
 
 // next asks node for the page after cursor; without a node, any for the first page from the newest timestamp seen.
-func (r *reader) next(ctx context.Context, node Node, cursor []byte) (*wire.StoreResponse, Node, error) {
+func (r *reader) next(ctx context.Context, node Node, cursor []byte) (*answer, Node, error) {
 	request := &wire.StoreRequest{
-		IncludeData:       true,
 		PubsubTopic:       &r.group.PubsubTopic,
 		ContentTopics:     r.group.Topics,
 		TimeStart:         proto.Int64(r.start),
@@ -124,52 +126,56 @@ func (r *reader) next(ctx context.Context, node Node, cursor []byte) (*wire.Stor
 		PaginationLimit:   proto.Uint64(r.options.PageSize),
 	}
 	if node != nil {
-		response, err := node(ctx, request)
-		return response, node, err
+		page, err := r.ask(ctx, node, request)
+		return page, node, err
 	}
 	request.TimeStart = proto.Int64(r.newest)
 	r.start = r.newest
-	return firstAnswer(ctx, request, r.options)
+	return r.firstAnswer(ctx, request)
 }
 
 // fresh selects what was asked for and was not yielded before.
-func (r *reader) fresh(response *wire.StoreResponse) Page {
+func (r *reader) fresh(page *answer) Page {
 	var fresh Page
-	for _, entry := range response.GetMessages() {
-		message := entry.GetMessage()
+	for _, message := range page.messages {
 		at := message.GetTimestamp()
-		if message == nil || !slices.Contains(r.group.Topics, message.GetContentTopic()) || at < r.start || at >= r.end {
+		if !slices.Contains(r.group.Topics, message.GetContentTopic()) || at < r.start || at >= r.end {
 			continue
 		}
 		hash := shards.MessageHash(r.group.PubsubTopic, message)
 		if at == r.newest && r.atNewest[hash] {
 			continue
 		}
-		if at > r.newest {
-			r.newest = at
-			clear(r.atNewest)
-		}
+		r.advance(at)
 		if at == r.newest {
 			r.atNewest[hash] = true
 		}
 		fresh = append(fresh, message)
 	}
+	r.advance(page.leftOutUntil)
 	return fresh
 }
 
+func (r *reader) advance(to int64) {
+	if to > r.newest {
+		r.newest = to
+		clear(r.atNewest)
+	}
+}
+
 // firstAnswer is the page that any node gives, trying all of them some times.
-func firstAnswer(ctx context.Context, request *wire.StoreRequest, options Options) (*wire.StoreResponse, Node, error) {
+func (r *reader) firstAnswer(ctx context.Context, request *wire.StoreRequest) (*answer, Node, error) {
 	failure := errNoNode
-	for round := range options.Rounds {
+	for round := range r.options.Rounds {
 		if round > 0 {
-			if err := Sleep(ctx, Backoff(round, options.Pause, maxPause)); err != nil {
+			if err := Sleep(ctx, Backoff(round, r.options.Pause, maxPause)); err != nil {
 				return nil, nil, err
 			}
 		}
-		for _, node := range options.Nodes() {
-			response, err := node(ctx, request)
+		for _, node := range r.options.Nodes() {
+			page, err := r.ask(ctx, node, request)
 			if err == nil {
-				return response, node, nil
+				return page, node, nil
 			}
 			if ctx.Err() != nil {
 				return nil, nil, context.Cause(ctx)

@@ -23,6 +23,10 @@ type archive struct {
 	messages []*wire.WakuMessage
 	// failAfter answers; negative: never fails.
 	failAfter int
+	// omits a message whose hash it gives.
+	omits *wire.WakuMessage
+	// fetched counts the messages that it gave whole.
+	fetched int
 }
 
 const pubsubTopic = "/waku/2/rs/42/0"
@@ -37,6 +41,9 @@ func (a *archive) node(_ context.Context, request *wire.StoreRequest) (*wire.Sto
 		return nil, errors.New("the node is gone")
 	}
 	a.failAfter--
+	if len(request.GetMessageHashes()) > 0 {
+		return a.byHash(request)
+	}
 	var found []*wire.WakuMessage
 	for _, message := range a.messages {
 		if slices.Contains(request.GetContentTopics(), message.GetContentTopic()) && message.GetTimestamp() >= request.GetTimeStart() && message.GetTimestamp() < request.GetTimeEnd() {
@@ -56,9 +63,34 @@ func (a *archive) node(_ context.Context, request *wire.StoreRequest) (*wire.Sto
 			response.PaginationCursor = hashOf(found[i-1])
 			break
 		}
-		response.Messages = append(response.Messages, &wire.StoreEntry{Message: message})
+		response.Messages = append(response.Messages, a.entry(message, request.GetIncludeData()))
 	}
 	return response, nil
+}
+
+// byHash allows what nodes allow.
+func (a *archive) byHash(request *wire.StoreRequest) (*wire.StoreResponse, error) {
+	if !request.GetIncludeData() || len(request.GetContentTopics()) > 0 || request.TimeStart != nil || request.TimeEnd != nil || uint64(len(request.GetMessageHashes())) > request.GetPaginationLimit() {
+		return nil, &wire.Status{What: "store query", Code: 400}
+	}
+	response := &wire.StoreResponse{}
+	for _, message := range a.messages {
+		asked := slices.ContainsFunc(request.GetMessageHashes(), func(hash []byte) bool { return bytes.Equal(hash, hashOf(message)) })
+		if asked && message != a.omits {
+			// In no order.
+			response.Messages = slices.Insert(response.Messages, 0, a.entry(message, true))
+		}
+	}
+	return response, nil
+}
+
+func (a *archive) entry(message *wire.WakuMessage, whole bool) *wire.StoreEntry {
+	entry := &wire.StoreEntry{MessageHash: hashOf(message)}
+	if whole {
+		a.fetched++
+		entry.Message = message
+	}
+	return entry
 }
 
 func archiveOf(times []int, topic string) []*wire.WakuMessage {
@@ -87,22 +119,37 @@ func TestF4_HistoryIsCompleteAndWithoutDuplicatesThoughNodesFail(t *testing.T) {
 				failAfter = -1
 			}
 			// The one that never fails comes last.
-			nodes = slices.Insert(nodes, 0, (&archive{messages, failAfter}).node)
+			nodes = slices.Insert(nodes, 0, (&archive{messages: messages, failAfter: failAfter}).node)
 		}
 		options := history.Options{Nodes: func() []history.Node { return nodes }, PageSize: rapid.Uint64Range(1, 7).Draw(t, "page"), Rounds: 4, Pause: time.Microsecond}
 		groups := []history.Group{{PubsubTopic: pubsubTopic, Topics: []string{"/a/1/x/proto"}}}
+		leftOut := map[shards.Hash]int64{}
+		if rapid.Bool().Draw(t, "missed only") {
+			for _, message := range messages {
+				if rapid.Bool().Draw(t, "pushed") {
+					leftOut[shards.Hash(hashOf(message))] = message.GetTimestamp()
+				}
+			}
+			options.Pushed = pushed(leftOut)
+		}
 		var got []string
+		newest := int64(0)
 		for page, err := range history.Messages(context.Background(), groups, uint64(start), uint64(end), options) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, message := range page {
 				got = append(got, string(message.GetPayload()))
+				if message.GetTimestamp() < newest {
+					t.Fatalf("%d after %d", message.GetTimestamp(), newest)
+				}
+				newest = message.GetTimestamp()
 			}
 		}
 		var want []string
 		for _, message := range messages {
-			if ms := message.GetTimestamp() / 1_000_000; ms >= int64(start) && ms <= int64(end) {
+			_, left := leftOut[shards.Hash(hashOf(message))]
+			if ms := message.GetTimestamp() / 1_000_000; !left && ms >= int64(start) && ms <= int64(end) {
 				want = append(want, string(message.GetPayload()))
 			}
 		}
@@ -112,6 +159,13 @@ func TestF4_HistoryIsCompleteAndWithoutDuplicatesThoughNodesFail(t *testing.T) {
 			t.Fatalf("got %v, want %v", got, want)
 		}
 	})
+}
+
+func pushed(timestamps map[shards.Hash]int64) func(hash shards.Hash) (int64, bool) {
+	return func(hash shards.Hash) (int64, bool) {
+		timestamp, found := timestamps[hash]
+		return timestamp, found
+	}
 }
 
 func TestF4_SeveralShardsAreMergedByTime(t *testing.T) {
@@ -124,7 +178,7 @@ func TestF4_SeveralShardsAreMergedByTime(t *testing.T) {
 			all = append(all, archiveOf(rapid.SliceOfN(rapid.IntRange(1, 40), 0, 20).Draw(t, topic), topic)...)
 		}
 		slices.SortStableFunc(all, func(a, b *wire.WakuMessage) int { return int(a.GetTimestamp() - b.GetTimestamp()) })
-		node := (&archive{all, -1}).node
+		node := (&archive{messages: all, failAfter: -1}).node
 		options := history.Options{Nodes: func() []history.Node { return []history.Node{node} }, PageSize: 3, Rounds: 1}
 		count, newest := 0, int64(0)
 		for page, err := range history.Messages(context.Background(), groups, 0, 100, options) {
@@ -147,7 +201,7 @@ func TestF4_SeveralShardsAreMergedByTime(t *testing.T) {
 
 func TestF4_HistoryFailsWhenNoNodeAnswers(t *testing.T) {
 	groups := []history.Group{{PubsubTopic: pubsubTopic, Topics: []string{"/a/1/x/proto"}}}
-	for _, nodes := range [][]history.Node{nil, {(&archive{nil, 0}).node}} {
+	for _, nodes := range [][]history.Node{nil, {(&archive{}).node}} {
 		options := history.Options{Nodes: func() []history.Node { return nodes }, PageSize: 3, Rounds: 2, Pause: time.Microsecond}
 		failed := false
 		for _, err := range history.Messages(context.Background(), groups, 0, 100, options) {
