@@ -10,9 +10,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"chatsdk"
 	"chatsdk/abi"
+	"chatsdk/internal/engine"
 	"chatsdk/internal/localnet"
 	"chatsdk/storage/sqlite"
 )
@@ -140,6 +142,87 @@ func TestS4_ACallCancelledInTheMiddleHasNoEffect(t *testing.T) {
 	}
 	bob.says(conversation.ID, "not cancelled")
 	alice.hears("not cancelled")
+}
+
+func TestS4_AFailedReadKeepsItsCause(t *testing.T) {
+	_, bob, storage, _ := hooked(t)
+	disk := errors.New("EIO on the disk")
+	for name, test := range map[string]struct {
+		failure error
+		want    error
+	}{
+		"typed":           {abi.NewError(abi.ErrorCode_STORAGE_FAILED, "disk: failed; see the cause", disk), chatsdk.ErrStorageFailed},
+		"wrapped":         {fmt.Errorf("reading: %w", abi.NewError(abi.ErrorCode_STORAGE_FAILED, "disk: failed; see the cause", disk)), chatsdk.ErrStorageFailed},
+		"of another kind": {disk, chatsdk.ErrInternal},
+		"of a code alone": {errors.Join(chatsdk.ErrDatabaseLocked, disk), chatsdk.ErrDatabaseLocked},
+		"with two causes": {abi.NewError(abi.ErrorCode_STORAGE_FULL, "disk: full", errors.Join(disk, context.Canceled)), chatsdk.ErrStorageFull},
+	} {
+		failing := func() error { return test.failure }
+		storage.onRead.Store(&failing)
+		_, err := bob.CreateInvite(t.Context(), bob.me.ID, chatsdk.InviteOptions{})
+		storage.onRead.Store(nil)
+		var typed *chatsdk.Error
+		if !errors.Is(err, test.want) || !errors.Is(err, disk) || !errors.As(err, &typed) {
+			t.Errorf("%s: %v, cause %v", name, err, errors.Unwrap(err))
+		}
+		// What failed has not spoilt what comes after.
+		if _, err := bob.CreateInvite(t.Context(), "nobody", chatsdk.InviteOptions{}); !errors.Is(err, chatsdk.ErrAccountNotFound) || errors.Is(err, disk) {
+			t.Errorf("after %s: %v, cause %v", name, err, errors.Unwrap(err))
+		}
+	}
+}
+
+// lateClock is the computer's, and runs a hook when a step begins.
+type lateClock struct {
+	engine.SystemClock
+	onNow atomic.Pointer[func() error]
+}
+
+// Now runs the hook first.
+func (c *lateClock) Now(ctx context.Context) (*abi.Instant, error) {
+	if hook := c.onNow.Load(); hook != nil {
+		if err := (*hook)(); err != nil {
+			return nil, err
+		}
+	}
+	return c.SystemClock.Now(ctx)
+}
+
+func TestS4_ACallWhoseContextEndsDuringItsStepSaysHowItEnded(t *testing.T) {
+	settings := options(t, localnet.New(), filepath.Join(t.TempDir(), "chat.db"))
+	clock := &lateClock{}
+	settings.Clock = clock
+	client := join(t, settings)
+	reason := errors.New("the window was closed")
+	for name, test := range map[string]struct {
+		begin func() (context.Context, func())
+		want  []error
+	}{
+		"a deadline": {func() (context.Context, func()) {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			t.Cleanup(cancel)
+			return ctx, func() { <-ctx.Done() }
+		}, []error{context.DeadlineExceeded}},
+		"a cause": {func() (context.Context, func()) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			return ctx, func() { cancel(reason) }
+		}, []error{context.Canceled, reason}},
+	} {
+		ctx, end := test.begin()
+		once(&clock.onNow, func() error {
+			end()
+			return nil
+		})
+		_, err := client.CreateInvite(ctx, client.me.ID, chatsdk.InviteOptions{})
+		for _, want := range append(test.want, chatsdk.ErrAborted) {
+			if !errors.Is(err, want) {
+				t.Errorf("%s: %v, cause %v, want %v", name, err, errors.Unwrap(err), want)
+			}
+		}
+	}
+	if invites, err := client.Invites(t.Context(), client.me.ID); err != nil || len(invites) != 0 {
+		t.Errorf("%v, %v", invites, err)
+	}
 }
 
 func TestS3_NothingLeavesThatWasNotCommitted(t *testing.T) {

@@ -25,7 +25,7 @@ func hostCall(ctx context.Context, _ api.Module, stack []uint64) {
 		panic(fmt.Errorf("host_call with a request outside its memory: %d bytes at %d", length, pointer))
 	}
 	// A copy: what the host decodes may outlive the view.
-	result := abi.DispatchModuleHost(ctx, instance.host, method, append([]byte(nil), view...))
+	result := abi.DispatchModuleHost(ctx, &instance.host, method, append([]byte(nil), view...))
 	// What the module does while it allocates is no part of its call.
 	instance.calling = false
 	at, err := instance.write(ctx, result)

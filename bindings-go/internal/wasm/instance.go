@@ -34,7 +34,7 @@ func (t *Trap) Unwrap() error { return t.Cause }
 type Instance struct {
 	module  api.Module
 	exports exports
-	host    abi.ModuleHost
+	host    keeper
 	timeout time.Duration
 	memory  api.Memory
 	size    atomic.Uint64
@@ -57,7 +57,7 @@ func WithTimeout(timeout time.Duration) Option {
 
 // NewInstance starts an instance. It fails with INTERNAL if the module lacks an export of the contract.
 func (m *Module) NewInstance(ctx context.Context, host abi.ModuleHost, options ...Option) (*Instance, error) {
-	instance := &Instance{host: host, timeout: callTimeout}
+	instance := &Instance{host: keeper{host: host}, timeout: callTimeout}
 	for _, option := range options {
 		option(instance)
 	}
@@ -105,8 +105,8 @@ func sameTypes(a, b []api.ValueType) bool {
 	return string(a) == string(b)
 }
 
-// CallModule calls a method of CoreModule: see [abi.NewCoreModuleClient]. It fails with what the module reports, or with a *Trap, after which the
-// instance is of no use. The end of ctx does not end the call: that would end the instance.
+// CallModule calls a method of CoreModule: see [abi.NewCoreModuleClient]. It fails with what the module reports, or the host's failure that it repeats,
+// or with a *Trap, after which the instance is of no use. The end of ctx does not end the call: that would end the instance.
 func (i *Instance) CallModule(ctx context.Context, method uint32, request []byte) ([]byte, error) {
 	if i.broken != nil {
 		return nil, &Trap{i.broken}
@@ -115,10 +115,11 @@ func (i *Instance) CallModule(ctx context.Context, method uint32, request []byte
 	defer cancel()
 	result, err := i.call(limited, method, request)
 	i.noteMemory()
+	kept := i.host.take()
 	if err == nil {
 		var response []byte
 		if response, err = abi.DecodeResult(result); !errors.Is(err, abi.ErrMalformedResult) {
-			return response, err
+			return response, original(err, kept)
 		}
 	}
 	i.broken = err
