@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use futures::{FutureExt as _, StreamExt as _};
 
 use super::watched_storage::{Access, WatchedStorage};
 use super::{Client, Options};
@@ -127,4 +127,37 @@ async fn s4_a_storage_that_panics_fails_a_call_and_the_next_one_works() {
     let second = alice.create_account().await.unwrap();
     assert_eq!(alice.accounts().await.unwrap(), [account, second]);
     alice.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_a_change_of_the_key_that_is_given_up_before_its_turn_is_not_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let quiet = || Flood { quiet: true, ..Flood::default() };
+    let alice = Client::open(options(&folder).transport(quiet())).await.unwrap();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let (begun, busy) = tokio::sync::oneshot::channel();
+    let of_busy = alice.clone();
+    let keeping_busy = tokio::spawn(async move {
+        let keep = move |_: &mut crate::engine::Worker| {
+            begun.send(()).unwrap();
+            Ok(wait.recv().unwrap())
+        };
+        of_busy.inner.engine.with(keep).await
+    });
+    busy.await.unwrap();
+    // The key is derived at once, and then waits for its turn.
+    let changing = alice.change_storage_key(StorageKey::Raw([7; 32]), StorageKey::Raw([8; 32]));
+    assert!(tokio::time::timeout(Duration::from_secs(1), changing).await.is_err());
+    let read = Arc::new(AtomicBool::new(false));
+    let reads = Arc::clone(&read);
+    let reading = alice.inner.engine.with(move |_| {
+        reads.store(true, Ordering::SeqCst);
+        Ok(())
+    });
+    assert!(reading.now_or_never().is_none());
+    go_on.send(()).unwrap();
+    keeping_busy.await.unwrap().unwrap();
+    alice.close().await.unwrap();
+    assert!(!read.load(Ordering::SeqCst), "a read that nobody waits for");
+    Client::open(options(&folder).transport(quiet())).await.unwrap().close().await.unwrap();
 }

@@ -151,7 +151,7 @@ impl Engine {
         }
     }
 
-    /// Uses the core between two inputs.
+    /// Uses the core between two inputs. Nothing is done if the future is dropped before.
     pub(crate) async fn with<Found: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Worker) -> Result<Found> + Send + 'static,
@@ -263,8 +263,12 @@ impl Shared {
         work: impl FnOnce(&mut Worker) -> Result<Found> + Send + 'static,
     ) -> Result<Found> {
         let (reply, answer) = oneshot::channel();
-        // The caller may have gone.
-        let command = Command::Use(Box::new(move |worker| drop(reply.send(worker.guarded(work)))));
+        let command = Command::Use(Box::new(move |worker| {
+            // Nobody waits for what was given up.
+            if !reply.is_closed() {
+                drop(reply.send(worker.guarded(work)));
+            }
+        }));
         self.send(command)?;
         answer.await.map_err(|_| closed())?
     }
