@@ -5,10 +5,12 @@ mod common;
 use std::time::{Duration, Instant};
 
 use chatsdk::abi::{Config, Publish, QueryHistory, Subscribe, Transport as _, TransportEvent, transport_event};
-use chatsdk::{Client, DeliveryStatus, ErrorCode, InviteOptions, Page, StorageKey, WakuOptions, WakuTransport};
+use chatsdk::{Client, DeliveryStatus, ErrorCode, InviteOptions, Page, Result, StorageKey, WakuOptions, WakuTransport};
 use chatsdk_test_support::ServiceNode;
 use common::{PATIENCE, Person, Stage};
 use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use tokio::sync::watch;
 
 fn quick() -> Config {
     Config { ack_delay_ms: 100, ack_interval_ms: 100, ..Config::default() }
@@ -240,4 +242,118 @@ async fn f3_a_burst_of_pushes_arrives_whole() {
     receiver.stop().await.unwrap();
     assert!(events.next().await.is_none(), "no event after the stop");
     sender.stop().await.unwrap();
+}
+
+/// Takes what is pushed, until dropped; gives how many messages were.
+fn take_pushes(mut events: BoxStream<'static, Result<TransportEvent>>) -> watch::Receiver<Option<usize>> {
+    let (count, counted) = watch::channel(None);
+    tokio::spawn(async move {
+        while let Some(Ok(TransportEvent { event })) = events.next().await {
+            let more = match event {
+                Some(transport_event::Event::Envelope(_)) => 1,
+                Some(transport_event::Event::Connection(change)) if change.online => 0,
+                _ => continue,
+            };
+            count.send_modify(|count| *count = Some(count.unwrap_or(0) + more));
+        }
+    });
+    counted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f4_history_of_what_was_missed_leaves_out_what_was_pushed() {
+    let Some(node) = ServiceNode::start_with(&["--rate-limit", "0"]) else { return };
+    const TOPIC: &str = "/missed/1/messages/proto";
+    let small_pages = WakuOptions { history_page_size: 2, ..waku(&node.tcp, false) };
+    let transport = WakuTransport::new(small_pages).unwrap();
+    let mut taken = take_pushes(transport.start());
+    tokio::time::timeout(PATIENCE, taken.wait_for(Option::is_some)).await.unwrap().unwrap();
+    let publish = async |numbers: std::ops::Range<u8>| {
+        for number in numbers {
+            let message = Publish { topic: TOPIC.into(), payload: vec![number; 100], ..Publish::default() };
+            transport.publish(message).await.unwrap();
+        }
+    };
+    let subscribe = async |topics: &[&str]| {
+        let topics = topics.iter().map(|&topic| topic.to_owned()).collect();
+        transport.subscribe(Subscribe { topics }).await.unwrap();
+    };
+    let start_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let history = async |missed_only| {
+        let topics = vec![TOPIC.into()];
+        let end_ms = start_ms + 600_000;
+        let query = QueryHistory { topics, start_ms, end_ms, missed_only, ..QueryHistory::default() };
+        let pages: Vec<_> = transport.query_history(query).collect().await;
+        let envelopes = pages.into_iter().flat_map(|page| page.unwrap().envelopes);
+        envelopes.map(|envelope| envelope.payload[0]).collect::<Vec<_>>()
+    };
+    publish(0..3).await;
+    subscribe(&[TOPIC]).await;
+    publish(3..9).await;
+    tokio::time::timeout(PATIENCE, taken.wait_for(|&count| count == Some(6))).await.unwrap().unwrap();
+    subscribe(&[]).await;
+    publish(9..10).await;
+    subscribe(&[TOPIC]).await;
+    publish(10..12).await;
+    tokio::time::timeout(PATIENCE, taken.wait_for(|&count| count == Some(8))).await.unwrap().unwrap();
+    // The archive writes in batches.
+    let deadline = Instant::now() + PATIENCE;
+    while history(false).await != (0..12).collect::<Vec<_>>() {
+        assert!(Instant::now() < deadline, "{:?}", history(false).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(history(true).await, [0, 1, 2, 9]);
+    assert_eq!(history(true).await, [0, 1, 2, 9], "what came with the history is not taken for pushed");
+    let anew = WakuTransport::new(waku(&node.tcp, false)).unwrap();
+    let mut online = take_pushes(anew.start());
+    tokio::time::timeout(PATIENCE, online.wait_for(Option::is_some)).await.unwrap().unwrap();
+    let query = QueryHistory {
+        topics: vec![TOPIC.into()],
+        start_ms,
+        end_ms: start_ms + 600_000,
+        missed_only: true,
+        ..QueryHistory::default()
+    };
+    let pages: Vec<_> = anew.query_history(query).collect().await;
+    assert_eq!(
+        pages.into_iter().map(|page| page.unwrap().envelopes.len()).sum::<usize>(),
+        12,
+        "nothing was pushed to it"
+    );
+    anew.stop().await.unwrap();
+    transport.stop().await.unwrap();
+}
+
+/// More than one answer of the store holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn f4_large_messages_that_were_missed_come_whole() {
+    let Some(node) = ServiceNode::start_with(&["--rate-limit", "0"]) else { return };
+    const TOPIC: &str = "/missed/1/large/proto";
+    let transport = WakuTransport::new(waku(&node.tcp, false)).unwrap();
+    let mut online = take_pushes(transport.start());
+    tokio::time::timeout(PATIENCE, online.wait_for(Option::is_some)).await.unwrap().unwrap();
+    let start_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    for number in 0..40 {
+        let message = Publish { topic: TOPIC.into(), payload: vec![number; 140_000], ..Publish::default() };
+        transport.publish(message).await.unwrap();
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let query = QueryHistory {
+            topics: vec![TOPIC.into()],
+            start_ms,
+            end_ms: start_ms + 600_000,
+            missed_only: true,
+            ..QueryHistory::default()
+        };
+        let pages: Vec<_> = transport.query_history(query).collect().await;
+        let numbers: Vec<_> =
+            pages.into_iter().flat_map(|page| page.unwrap().envelopes).map(|envelope| envelope.payload[0]).collect();
+        if numbers == (0..40).collect::<Vec<_>>() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{numbers:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    transport.stop().await.unwrap();
 }

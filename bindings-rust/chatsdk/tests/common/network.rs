@@ -11,7 +11,7 @@ use chatsdk::abi::{
 };
 use chatsdk::{Error, ErrorCode, Result};
 use futures::StreamExt as _;
-use futures::channel::mpsc::{UnboundedSender, unbounded};
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::stream::{self, BoxStream};
 
 #[derive(Clone, Default)]
@@ -30,7 +30,14 @@ struct State {
 
 struct Member {
     topics: HashSet<String>,
-    events: UnboundedSender<Result<TransportEvent>>,
+    events: UnboundedSender<Event>,
+    /// Places in `kept` of what it has taken from its subscription.
+    taken: HashSet<usize>,
+}
+
+struct Event {
+    event: transport_event::Event,
+    place_in_kept: Option<usize>,
 }
 
 impl Network {
@@ -56,15 +63,15 @@ impl Network {
 
     /// Puts an envelope of nobody's on the network.
     pub fn inject(&self, envelope: &EnvelopeReceived) {
-        self.state.lock().unwrap().deliver(envelope);
+        self.state.lock().unwrap().deliver(envelope, None);
     }
 }
 
 impl State {
-    fn deliver(&mut self, envelope: &EnvelopeReceived) {
+    fn deliver(&mut self, envelope: &EnvelopeReceived, place_in_kept: Option<usize>) {
         for member in self.members.iter().filter(|member| member.topics.contains(&envelope.topic)) {
             let event = transport_event::Event::Envelope(envelope.clone());
-            drop(member.events.unbounded_send(Ok(TransportEvent { event: Some(event) })));
+            drop(member.events.unbounded_send(Event { event, place_in_kept }));
         }
     }
 }
@@ -82,12 +89,22 @@ fn now_ms() -> u64 {
 impl Transport for LocalTransport {
     fn start(&self) -> BoxStream<'static, Result<TransportEvent>> {
         let (events, receiver) = unbounded();
-        let online = transport_event::Event::Connection(ConnectionChanged { online: true });
-        events.unbounded_send(Ok(TransportEvent { event: Some(online) })).unwrap();
+        let event = transport_event::Event::Connection(ConnectionChanged { online: true });
+        events.unbounded_send(Event { event, place_in_kept: None }).unwrap();
         let mut state = self.network.state.lock().unwrap();
-        *self.place.lock().unwrap() = Some(state.members.len());
-        state.members.push(Member { topics: HashSet::new(), events });
-        receiver.boxed()
+        let place = state.members.len();
+        *self.place.lock().unwrap() = Some(place);
+        state.members.push(Member { topics: HashSet::new(), events, taken: HashSet::new() });
+        let network = self.network.clone();
+        // Whoever asks for the next event has taken the last one.
+        let next = move |(mut receiver, last): (UnboundedReceiver<Event>, Option<usize>)| {
+            network.state.lock().unwrap().members[place].taken.extend(last);
+            async move {
+                let Event { event, place_in_kept } = receiver.next().await?;
+                Some((Ok(TransportEvent { event: Some(event) }), (receiver, place_in_kept)))
+            }
+        };
+        stream::unfold((receiver, None), next).boxed()
     }
 
     async fn subscribe(&self, request: Subscribe) -> Result<()> {
@@ -104,20 +121,26 @@ impl Transport for LocalTransport {
             return Err(Error::new(ErrorCode::TransportFailed, "the network is broken").retryable());
         }
         let envelope = EnvelopeReceived { topic: request.topic, payload: request.payload };
+        let place = state.kept.len();
         state.kept.push((now_ms(), envelope.clone()));
-        state.deliver(&envelope);
+        state.deliver(&envelope, Some(place));
         Ok(())
     }
 
     fn query_history(&self, request: QueryHistory) -> BoxStream<'static, Result<EnvelopeBatch>> {
         let state = self.network.state.lock().unwrap();
+        let member = self.place.lock().unwrap().map(|place| &state.members[place]);
+        let left_out = |place| request.missed_only && member.is_some_and(|member| member.taken.contains(&place));
         let found: Vec<_> = state
             .kept
             .iter()
-            .filter(|(at, envelope)| {
-                (request.start_ms..=request.end_ms).contains(at) && request.topics.contains(&envelope.topic)
+            .enumerate()
+            .filter(|(place, (at, envelope))| {
+                let wanted =
+                    (request.start_ms..=request.end_ms).contains(at) && request.topics.contains(&envelope.topic);
+                wanted && !left_out(*place)
             })
-            .map(|(_, envelope)| envelope.clone())
+            .map(|(_, (_, envelope))| envelope.clone())
             .collect();
         let pages: Vec<_> = found.chunks(3).map(|page| Ok(EnvelopeBatch { envelopes: page.to_vec() })).collect();
         stream::iter(pages).boxed()

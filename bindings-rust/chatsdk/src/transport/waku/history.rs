@@ -1,15 +1,17 @@
 //! What the store nodes keep, oldest first, in pages.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
 
 use super::backoff;
-use super::sharding::message_hash;
-use super::wire::{StorePage, StoreQuery, WakuMessage, WireError};
+use super::pushed::Pushed;
+use super::sharding::{Hash, message_hash};
+use super::store_page::{Page, Result, StoreNode, read_page, time_of};
+use super::wire::{StoreQuery, WakuMessage, WireError};
 
 const NS_PER_MS: i64 = 1_000_000;
 /// How many times the whole list of nodes is tried for one page, and the first pause between.
@@ -17,27 +19,21 @@ const ROUNDS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-type Result<T> = std::result::Result<T, WireError>;
 pub(super) type Pages = BoxStream<'static, Result<Vec<WakuMessage>>>;
-
-/// A store node.
-#[async_trait]
-pub(super) trait StoreNode: Send + Sync {
-    async fn query(&self, query: &StoreQuery) -> Result<StorePage>;
-}
 
 /// The store nodes connected now, the preferred one first.
 pub(super) trait StoreNodes: Send + Sync + 'static {
-    fn store_nodes(&self) -> Vec<std::sync::Arc<dyn StoreNode>>;
+    fn store_nodes(&self) -> Vec<Arc<dyn StoreNode>>;
 }
 
-/// Messages of all topics with floor(timestamp / 1 ms) in [start, end], oldest first, page by page.
+/// Messages of all topics with floor(timestamp / 1 ms) in [start, end], oldest first, page by page; without those `pushed`.
 pub(super) fn history(
     nodes: impl StoreNodes + Clone,
     topics: BTreeMap<String, Vec<String>>,
     start_ms: u64,
     end_ms: u64,
     page_size: u64,
+    pushed: Option<Arc<Pushed>>,
 ) -> Pages {
     // The store specification leaves the end out, go-waku and nwaku let it in: ask beyond it, and select here.
     let (start_ns, end_ns) = (to_ns(start_ms), to_ns(end_ms.saturating_add(1)));
@@ -46,7 +42,7 @@ pub(super) fn history(
     }
     let groups = topics.into_iter().map(|(pubsub_topic, topics)| {
         let query = StoreQuery { pubsub_topic, topics, start_ns, end_ns, limit: page_size, cursor: None };
-        pages_of(Walk::new(nodes.clone(), query)).boxed()
+        pages_of(Walk::new(nodes.clone(), query, pushed.clone())).boxed()
     });
     let mut groups: Vec<Pages> = groups.collect();
     match groups.len() {
@@ -59,31 +55,30 @@ fn to_ns(ms: u64) -> i64 {
     i64::try_from(ms).ok().and_then(|ms| ms.checked_mul(NS_PER_MS)).unwrap_or(i64::MAX)
 }
 
-fn time_of(message: &WakuMessage) -> i64 {
-    message.timestamp.unwrap_or(0)
-}
-
 /// One shard's history on its way.
 struct Walk<Nodes> {
     nodes: Nodes,
     query: StoreQuery,
     start_ns: i64,
-    node: Option<std::sync::Arc<dyn StoreNode>>,
+    /// Left out.
+    pushed: Option<Arc<Pushed>>,
+    node: Option<Arc<dyn StoreNode>>,
     // Where to resume at another node, which may not know this one's cursor: from the newest timestamp seen, leaving out what
     // was given with it. The cursor alone would repeat messages, the timestamp alone skip those of equal time.
     newest: i64,
-    at_newest: HashSet<[u8; 32]>,
+    at_newest: HashSet<Hash>,
     stalls: u32,
     ended: bool,
 }
 
 impl<Nodes: StoreNodes> Walk<Nodes> {
-    fn new(nodes: Nodes, query: StoreQuery) -> Self {
+    fn new(nodes: Nodes, query: StoreQuery, pushed: Option<Arc<Pushed>>) -> Self {
         let start_ns = query.start_ns;
         Self {
             nodes,
             query,
             start_ns,
+            pushed,
             node: None,
             newest: start_ns,
             at_newest: HashSet::new(),
@@ -103,7 +98,7 @@ impl<Nodes: StoreNodes> Walk<Nodes> {
                     self.node = Some(node);
                     page
                 }
-                Some(node) => match node.query(&self.query).await {
+                Some(node) => match self.read_page(&**node).await {
                     Ok(page) => page,
                     Err(error) => {
                         self.stalls += 1;
@@ -115,26 +110,37 @@ impl<Nodes: StoreNodes> Walk<Nodes> {
                     }
                 },
             };
-            self.ended = page.cursor.is_none() || page.messages.is_empty();
+            self.ended = page.cursor.is_none() || page.is_empty;
             self.query.cursor = page.cursor;
+            let before = self.newest;
             let fresh = self.select(page.messages);
-            if !fresh.is_empty() {
+            if page.pushed_until > self.newest {
+                self.newest = page.pushed_until;
+                self.at_newest.clear();
+            }
+            if !fresh.is_empty() || self.newest > before {
                 self.stalls = 0;
+            }
+            if !fresh.is_empty() {
                 return Ok(Some(fresh));
             }
         }
         Ok(None)
     }
 
+    async fn read_page(&self, node: &dyn StoreNode) -> Result<Page> {
+        read_page(node, &self.query, self.pushed.as_deref()).await
+    }
+
     /// The first page that any node gives.
-    async fn first_answer(&self) -> Result<(std::sync::Arc<dyn StoreNode>, StorePage)> {
+    async fn first_answer(&self) -> Result<(Arc<dyn StoreNode>, Page)> {
         let mut failure = WireError::Broken("no store node is connected".into());
         for round in 0..ROUNDS {
             if round > 0 {
                 tokio::time::sleep(backoff(round, PAUSE, LONGEST_PAUSE)).await;
             }
             for node in self.nodes.store_nodes() {
-                match node.query(&self.query).await {
+                match self.read_page(&*node).await {
                     Ok(page) => return Ok((node, page)),
                     Err(error) => failure = error,
                 }
@@ -202,87 +208,4 @@ fn merge_by_time(sequences: Vec<Pages>) -> impl Stream<Item = Result<Vec<WakuMes
             }
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::{Arc, Mutex};
-
-    use proptest::prelude::*;
-
-    /// A node that keeps messages, and fails at every `failing`-th query.
-    #[derive(Clone)]
-    struct Kept(Arc<(Vec<WakuMessage>, Mutex<u32>, u32)>);
-
-    #[async_trait]
-    impl StoreNode for Kept {
-        async fn query(&self, query: &StoreQuery) -> Result<StorePage> {
-            let (messages, count, failing) = &*self.0;
-            let mut count = count.lock().unwrap();
-            *count += 1;
-            if *failing > 1 && *count % failing == 0 {
-                return Err(WireError::Broken("as told".into()));
-            }
-            let mut found: Vec<_> = messages
-                .iter()
-                .filter(|message| query.topics.contains(&message.content_topic))
-                .filter(|message| (query.start_ns..=query.end_ns).contains(&time_of(message)))
-                .cloned()
-                .collect();
-            found.sort_by_key(|message| (time_of(message), message.payload.clone()));
-            let skip = query.cursor.as_ref().map_or(0, |cursor| usize::from(cursor[0]) << 8 | usize::from(cursor[1]));
-            let page: Vec<_> = found.iter().skip(skip).take(query.limit as usize).cloned().collect();
-            let next = skip + page.len();
-            let cursor = (next < found.len()).then(|| vec![(next >> 8) as u8, next as u8]);
-            Ok(StorePage { messages: page, cursor })
-        }
-    }
-
-    impl StoreNodes for Kept {
-        fn store_nodes(&self) -> Vec<Arc<dyn StoreNode>> {
-            vec![Arc::new(self.clone())]
-        }
-    }
-
-    fn message(topic: &str, number: usize, ms: i64) -> WakuMessage {
-        WakuMessage {
-            payload: number.to_be_bytes().to_vec(),
-            content_topic: topic.into(),
-            // Pairs with the same time.
-            timestamp: Some(ms * NS_PER_MS + number as i64 / 2),
-            ..WakuMessage::default()
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn f3_history_gives_each_message_of_the_interval_once_and_oldest_first(
-            times in proptest::collection::vec((0_usize..3, 0_i64..12), 0..40),
-            page_size in 2_u64..6,
-            failing in prop_oneof![Just(0_u32), 5_u32..9],
-            start in 0_u64..6,
-            length in 0_u64..8,
-        ) {
-            let topics = ["a", "b", "c"];
-            let kept: Vec<_> = times.iter().enumerate().map(|(number, &(topic, ms))| message(topics[topic], number, ms)).collect();
-            let node = Kept(Arc::new((kept.clone(), Mutex::new(0), failing)));
-            let wanted = BTreeMap::from([("p".to_owned(), vec!["a".to_owned()]), ("q".to_owned(), vec!["b".to_owned()])]);
-            let end = start + length;
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-            let pages: Vec<Result<Vec<WakuMessage>>> =
-                runtime.block_on(history(node, wanted, start, end, page_size).collect());
-            let found: Vec<WakuMessage> = pages.into_iter().flat_map(|page| page.unwrap()).collect();
-            prop_assert!(found.is_sorted_by_key(time_of));
-            let mut numbers: Vec<_> = found.iter().map(|message| message.payload.clone()).collect();
-            numbers.sort();
-            let inside = |message: &&WakuMessage| {
-                let ms = (time_of(message) / NS_PER_MS) as u64;
-                message.content_topic != "c" && (start..=end).contains(&ms)
-            };
-            let expected: Vec<_> = kept.iter().filter(inside).map(|message| message.payload.clone()).collect();
-            prop_assert_eq!(numbers, expected);
-        }
-    }
 }

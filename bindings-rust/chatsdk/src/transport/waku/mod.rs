@@ -1,19 +1,23 @@
 //! The Waku network through service nodes: light push, filter and store, or relay and store, over TCP and websockets.
 
 mod history;
+#[cfg(test)]
+mod history_tests;
 mod inbound;
 mod node;
 mod options;
 mod outgoing;
 mod peer;
+mod pushed;
 mod pushes;
 mod reports;
 mod sessions;
 mod sharding;
+mod store_page;
 mod timestamps;
 mod wire;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -24,20 +28,20 @@ use futures::stream::{self, BoxStream};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::history::{StoreNode, StoreNodes, history};
+use self::history::{StoreNodes, history};
 use self::node::Node;
 pub use self::options::WakuOptions;
 use self::outgoing::Outgoing;
 use self::peer::{Peer, Topics};
 use self::reports::{Place, Reports};
 use self::sessions::Candidate;
-use self::sharding::{message_hash, pubsub_topic, shard_topic};
-use self::wire::{MessagePush, StorePage, StoreQuery, WakuMessage, WireError};
+use self::sharding::{pubsub_topic, shard_topic};
+use self::store_page::StoreNode;
+use self::wire::{MessagePush, WakuMessage, WireError};
 use crate::abi::{EnvelopeBatch, EnvelopeReceived, Publish, QueryHistory, Subscribe, Transport, TransportEvent};
 use crate::error::{Error, ErrorCode, Result};
 
 const LEAVE_GRACE: Duration = Duration::from_millis(500);
-const SEEN_MESSAGES: usize = 4096;
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_BUSY_PAUSE: Duration = Duration::from_secs(2);
 
@@ -54,7 +58,6 @@ struct Shared {
     candidates: Mutex<Vec<Candidate>>,
     peers: Mutex<Vec<Arc<Peer>>>,
     topics: Mutex<Topics>,
-    seen: Mutex<Seen>,
     slots: Semaphore,
     outgoing: Outgoing,
     reports: Arc<Reports>,
@@ -82,7 +85,6 @@ impl WakuTransport {
                 candidates: Mutex::new(candidates),
                 peers: Mutex::default(),
                 topics: Mutex::default(),
-                seen: Mutex::default(),
                 slots,
                 outgoing,
                 reports: Arc::new(Reports::new(Arc::clone(&changed))),
@@ -152,7 +154,8 @@ impl Transport for WakuTransport {
         }
         let nodes = ConnectedNodes(Arc::downgrade(&self.shared));
         let page_size = self.shared.options.history_page_size.into();
-        let pages = history(nodes, groups, request.start_ms, request.end_ms, page_size);
+        let pushed = request.missed_only.then(|| Arc::clone(&self.shared.reports.pushed));
+        let pages = history(nodes, groups, request.start_ms, request.end_ms, page_size, pushed);
         let stopping = self.shared.stopping.clone();
         pages
             .map(|page| match page {
@@ -232,7 +235,7 @@ impl Shared {
     /// Takes a message that a node pushed, unless it is not wanted any more.
     fn receive_pushed(&self, push: MessagePush, place: Place) {
         if let (true, Some(pubsub_topic), Some(message)) = (self.wants_push(&push), push.pubsub_topic, push.message) {
-            self.receive(&pubsub_topic, message, place);
+            self.reports.envelope(&pubsub_topic, message, place);
         }
     }
 
@@ -241,18 +244,12 @@ impl Shared {
         if self.wants(pubsub_topic, &message)
             && let Some(place) = self.reports.place_now()
         {
-            self.receive(pubsub_topic, message, place);
+            self.reports.envelope(pubsub_topic, message, place);
         }
     }
 
     fn wants(&self, pubsub_topic: &str, message: &WakuMessage) -> bool {
         lock(&self.topics).get(&message.content_topic).is_some_and(|topic| topic == pubsub_topic)
-    }
-
-    fn receive(&self, pubsub_topic: &str, message: WakuMessage, place: Place) {
-        if lock(&self.seen).is_new(message_hash(pubsub_topic, &message)) {
-            self.reports.envelope(envelope(message), place);
-        }
     }
 
     fn set_online(&self, online: bool) {
@@ -266,28 +263,6 @@ impl Shared {
     }
 }
 
-/// Messages that came already, from another node or twice.
-#[derive(Default)]
-struct Seen {
-    hashes: HashSet<[u8; 32]>,
-    order: VecDeque<[u8; 32]>,
-}
-
-impl Seen {
-    fn is_new(&mut self, hash: [u8; 32]) -> bool {
-        if !self.hashes.insert(hash) {
-            return false;
-        }
-        self.order.push_back(hash);
-        if self.order.len() > SEEN_MESSAGES
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.hashes.remove(&oldest);
-        }
-        true
-    }
-}
-
 #[derive(Clone)]
 struct ConnectedNodes(Weak<Shared>);
 
@@ -295,13 +270,6 @@ impl StoreNodes for ConnectedNodes {
     fn store_nodes(&self) -> Vec<Arc<dyn StoreNode>> {
         let peers = self.0.upgrade().map(|shared| shared.open_peers()).unwrap_or_default();
         peers.into_iter().filter(|peer| peer.can_store).map(|peer| peer as Arc<dyn StoreNode>).collect()
-    }
-}
-
-#[async_trait]
-impl StoreNode for Peer {
-    async fn query(&self, query: &StoreQuery) -> Result<StorePage, WireError> {
-        Self::query(self, query).await
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use libp2p::PeerId;
 use libp2p::swarm::ConnectionId;
 use tokio::sync::Notify;
@@ -17,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::node::{Connected, Node};
 use super::pushes::Pushes;
+use super::sharding::Hash;
+use super::store_page::StoreNode;
 use super::wire::{
     FILTER_SUBSCRIBE, FilterAction, LIGHT_PUSH, METADATA, RELAY, STORE, StorePage, StoreQuery, WakuMessage, Wire,
     WireError,
@@ -160,10 +163,6 @@ impl Peer {
 
     pub(super) async fn push(&self, pubsub_topic: &str, message: WakuMessage) -> Result<()> {
         self.request("publish", 1, self.wire.light_push(pubsub_topic, message)).await
-    }
-
-    pub(super) async fn query(&self, query: &StoreQuery) -> Result<StorePage> {
-        self.request("store query", STORE_PATIENCE, self.wire.query(query)).await
     }
 
     /// Runs the watchdog until the connection is gone, one way or the other.
@@ -325,6 +324,17 @@ impl Peer {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl StoreNode for Peer {
+    async fn query(&self, query: &StoreQuery, include_data: bool) -> Result<StorePage> {
+        self.request("store query", STORE_PATIENCE, self.wire.query(query, include_data)).await
+    }
+
+    async fn messages(&self, hashes: &[Hash]) -> Result<StorePage> {
+        self.request("store query", STORE_PATIENCE, self.wire.messages(hashes)).await
     }
 }
 

@@ -7,8 +7,11 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::lock;
-use crate::abi::{ConnectionChanged, EnvelopeReceived, TransportEvent, transport_event};
+use super::pushed::Pushed;
+use super::sharding::{Hash, message_hash};
+use super::wire::WakuMessage;
+use super::{envelope, lock};
+use crate::abi::{ConnectionChanged, TransportEvent, transport_event};
 use crate::error::Result;
 
 /// Envelopes that wait at a time. Those that nodes push are bounded in bytes, too, see `Pushes`.
@@ -29,11 +32,13 @@ impl Place {
 
 struct Report {
     event: transport_event::Event,
-    place: Option<Place>,
+    /// Of an envelope.
+    pushed: Option<(Hash, Place)>,
 }
 
 pub(super) struct Reports {
     queue: Mutex<Option<mpsc::UnboundedSender<Report>>>,
+    pub(super) pushed: Arc<Pushed>,
     room: Arc<Semaphore>,
     missed: AtomicBool,
     /// Notified when it may be time to ask `has_missed`.
@@ -43,21 +48,26 @@ pub(super) struct Reports {
 impl Reports {
     pub(super) fn new(changed: Arc<Notify>) -> Self {
         let room = Arc::new(Semaphore::new(ROOM));
-        Self { queue: Mutex::default(), room, missed: AtomicBool::new(false), changed }
+        Self { queue: Mutex::default(), pushed: Arc::default(), room, missed: AtomicBool::new(false), changed }
     }
 
     pub(super) fn follow(self: &Arc<Self>) -> BoxStream<'static, Result<TransportEvent>> {
         let (sender, receiver) = mpsc::unbounded_channel::<Report>();
         *lock(&self.queue) = Some(sender);
-        let next = |(reports, mut receiver): (Arc<Self>, mpsc::UnboundedReceiver<Report>)| async {
-            let Report { event, place } = receiver.recv().await?;
-            drop(place);
+        let next = |(reports, mut receiver, taken): (Arc<Self>, mpsc::UnboundedReceiver<Report>, Option<Hash>)| async move {
+            // Whoever asks for the next has taken the last one.
+            if let Some(hash) = taken {
+                reports.pushed.set_taken(&hash);
+            }
+            let Report { event, pushed } = receiver.recv().await?;
+            // Its place is free.
+            let hash = pushed.map(|(hash, _)| hash);
             if reports.missed.load(Ordering::SeqCst) && reports.is_half_empty() {
                 reports.changed.notify_one();
             }
-            Some((Ok(TransportEvent { event: Some(event) }), (reports, receiver)))
+            Some((Ok(TransportEvent { event: Some(event) }), (reports, receiver, hash)))
         };
-        stream::unfold((Arc::clone(self), receiver), next).boxed()
+        stream::unfold((Arc::clone(self), receiver, None), next).boxed()
     }
 
     /// Waits for room. `None` once nobody follows any more.
@@ -81,13 +91,18 @@ impl Reports {
         Some(Place { _room: room, _share: None })
     }
 
-    pub(super) fn envelope(&self, envelope: EnvelopeReceived, place: Place) {
-        self.report(Report { event: transport_event::Event::Envelope(envelope), place: Some(place) });
+    /// Each once, from whichever node it comes first.
+    pub(super) fn envelope(&self, pubsub_topic: &str, message: WakuMessage, place: Place) {
+        let hash = message_hash(pubsub_topic, &message);
+        if self.pushed.add(hash, message.timestamp.unwrap_or_default()) {
+            let event = transport_event::Event::Envelope(envelope(message));
+            self.report(Report { event, pushed: Some((hash, place)) });
+        }
     }
 
     pub(super) fn connection(&self, online: bool) {
         let event = transport_event::Event::Connection(ConnectionChanged { online });
-        self.report(Report { event, place: None });
+        self.report(Report { event, pushed: None });
     }
 
     /// Whether envelopes were left to the history, told once there is room again: a client looks for history when it comes online.
@@ -120,7 +135,7 @@ mod tests {
 
     use super::*;
     use crate::abi::{Subscribe, Transport as _};
-    use crate::transport::waku::wire::{MessagePush, WakuMessage};
+    use crate::transport::waku::wire::MessagePush;
     use crate::transport::{WakuOptions, WakuTransport};
 
     const TOPIC: &str = "/app/1/name/proto";

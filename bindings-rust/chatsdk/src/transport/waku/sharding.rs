@@ -32,7 +32,9 @@ fn application_of(content_topic: &str) -> Option<(&str, &str)> {
 }
 
 /// Deterministic message hash of 14/WAKU2-MESSAGE.
-pub(super) fn message_hash(pubsub_topic: &str, message: &WakuMessage) -> [u8; 32] {
+pub(super) type Hash = [u8; 32];
+
+pub(super) fn message_hash(pubsub_topic: &str, message: &WakuMessage) -> Hash {
     let mut hash = Sha256::new();
     hash.update(pubsub_topic);
     hash.update(&message.payload);

@@ -6,6 +6,8 @@ use futures::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::{PeerId, Stream, StreamProtocol};
 use prost::Message as _;
 
+use super::sharding::Hash;
+
 pub(super) const FILTER_SUBSCRIBE: StreamProtocol = StreamProtocol::new("/vac/waku/filter-subscribe/2.0.0-beta1");
 pub(super) const FILTER_PUSH: StreamProtocol = StreamProtocol::new("/vac/waku/filter-push/2.0.0-beta1");
 pub(super) const LIGHT_PUSH: StreamProtocol = StreamProtocol::new("/vac/waku/lightpush/3.0.0");
@@ -165,6 +167,8 @@ struct StoreRequest {
     time_start: Option<i64>,
     #[prost(sint64, optional, tag = "13")]
     time_end: Option<i64>,
+    #[prost(bytes = "vec", repeated, tag = "20")]
+    message_hashes: Vec<Vec<u8>>,
     #[prost(bytes = "vec", optional, tag = "51")]
     cursor: Option<Vec<u8>>,
     #[prost(bool, tag = "52")]
@@ -187,12 +191,13 @@ struct StoreAnswer {
     cursor: Option<Vec<u8>>,
 }
 
+/// Without its message in answer to a question for hashes.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-struct StoredMessage {
+pub(super) struct StoredMessage {
     #[prost(bytes = "vec", optional, tag = "1")]
-    hash: Option<Vec<u8>>,
+    pub(super) hash: Option<Vec<u8>>,
     #[prost(message, optional, tag = "2")]
-    message: Option<WakuMessage>,
+    pub(super) message: Option<WakuMessage>,
 }
 
 /// A page asked of a store node. Times are Unix time in nanoseconds.
@@ -208,7 +213,7 @@ pub(super) struct StoreQuery {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct StorePage {
-    pub(super) messages: Vec<WakuMessage>,
+    pub(super) entries: Vec<StoredMessage>,
     /// Absent on the last page.
     pub(super) cursor: Option<Vec<u8>>,
 }
@@ -253,24 +258,38 @@ impl Wire {
         expect_success("filter", answer.status_code, answer.description)
     }
 
-    pub(super) async fn query(&self, query: &StoreQuery) -> Result<StorePage> {
+    /// A page of messages, or with `include_data` false of their hashes.
+    pub(super) async fn query(&self, query: &StoreQuery, include_data: bool) -> Result<StorePage> {
         let request = StoreRequest {
-            request_id: request_id(),
-            include_data: true,
+            include_data,
             pubsub_topic: Some(query.pubsub_topic.clone()),
             content_topics: query.topics.clone(),
             time_start: Some(query.start_ns),
             time_end: Some(query.end_ns),
             cursor: query.cursor.clone(),
-            forward: true,
             limit: Some(query.limit),
+            ..StoreRequest::default()
         };
-        let answer: StoreAnswer = self.ask(STORE, &request, MAX_FRAME).await?;
+        self.ask_store(request).await
+    }
+
+    /// Messages by their hashes: as many as go into one answer, in any order.
+    pub(super) async fn messages(&self, hashes: &[Hash]) -> Result<StorePage> {
+        let request = StoreRequest {
+            include_data: true,
+            message_hashes: hashes.iter().map(|hash| hash.to_vec()).collect(),
+            limit: Some(hashes.len() as u64),
+            ..StoreRequest::default()
+        };
+        self.ask_store(request).await
+    }
+
+    async fn ask_store(&self, request: StoreRequest) -> Result<StorePage> {
+        let max_answer = if request.include_data { MAX_FRAME } else { MAX_SMALL_FRAME };
+        let request = StoreRequest { request_id: request_id(), forward: true, ..request };
+        let answer: StoreAnswer = self.ask(STORE, &request, max_answer).await?;
         expect_success("store query", answer.status_code.unwrap_or(0), answer.description)?;
-        Ok(StorePage {
-            messages: answer.messages.into_iter().filter_map(|stored| stored.message).collect(),
-            cursor: answer.cursor.filter(|cursor| !cursor.is_empty()),
-        })
+        Ok(StorePage { entries: answer.messages, cursor: answer.cursor.filter(|cursor| !cursor.is_empty()) })
     }
 
     /// The cluster a node says it serves.
