@@ -65,6 +65,9 @@ func (c *Client) Stats() Stats {
 // an old copy of the file can still read that copy. It fails with WRONG_KEY if oldKey does not open it, INVALID_ARGUMENT if one of the keys is
 // [keys.Unprotected]: messages keep the protection they were written with.
 func (c *Client) ChangeStorageKey(ctx context.Context, oldKey, newKey keys.Key) error {
+	if err := fault.OfContext(ctx); err != nil {
+		return err
+	}
 	if oldKey.IsUnprotected() || newKey.IsUnprotected() {
 		return fault.New(abi.ErrorCode_INVALID_ARGUMENT, "newKey: protection cannot be added or taken away; make a new database")
 	}

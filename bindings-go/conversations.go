@@ -9,6 +9,9 @@ import (
 
 // Conversations lists the conversations of an account, or of all if accountID is empty, the latest activity first.
 func (c *Client) Conversations(ctx context.Context, accountID string) ([]Conversation, error) {
+	if err := fault.OfContext(ctx); err != nil {
+		return nil, err
+	}
 	batch, err := c.options.Storage.ListConversations(ctx, &abi.ListConversationsRequest{AccountId: accountID})
 	if err != nil {
 		return nil, err
@@ -18,6 +21,9 @@ func (c *Client) Conversations(ctx context.Context, accountID string) ([]Convers
 
 // Conversation is one of them. It fails with CONVERSATION_NOT_FOUND.
 func (c *Client) Conversation(ctx context.Context, conversationID string) (Conversation, error) {
+	if err := fault.OfContext(ctx); err != nil {
+		return Conversation{}, err
+	}
 	batch, err := c.options.Storage.GetConversation(ctx, &abi.GetConversationRequest{ConversationId: conversationID})
 	if err != nil {
 		return Conversation{}, err

@@ -69,6 +69,9 @@ func (c *Client) markRead(ctx context.Context, conversationID, messageID string,
 
 // Messages (F6) is a page of a conversation, newest first.
 func (c *Client) Messages(ctx context.Context, conversationID string, page Page) ([]Message, error) {
+	if err := fault.OfContext(ctx); err != nil {
+		return nil, err
+	}
 	limit, err := page.limit()
 	if err != nil {
 		return nil, err
@@ -84,6 +87,9 @@ func (c *Client) Messages(ctx context.Context, conversationID string, page Page)
 
 // Message is one of them. It fails with MESSAGE_NOT_FOUND.
 func (c *Client) Message(ctx context.Context, conversationID, messageID string) (Message, error) {
+	if err := fault.OfContext(ctx); err != nil {
+		return Message{}, err
+	}
 	rows, err := c.options.Storage.GetMessage(ctx, &abi.GetMessageRequest{ConversationId: conversationID, MessageId: messageID})
 	if err != nil {
 		return Message{}, err
@@ -100,6 +106,9 @@ func (c *Client) Message(ctx context.Context, conversationID, messageID string) 
 
 // UnreadCount counts incoming messages not marked read; reactions do not count.
 func (c *Client) UnreadCount(ctx context.Context, conversationID string) (int, error) {
+	if err := fault.OfContext(ctx); err != nil {
+		return 0, err
+	}
 	count, err := c.options.Storage.CountUnread(ctx, &abi.CountUnreadRequest{ConversationId: conversationID})
 	return int(count.GetUnread()), err
 }
@@ -107,6 +116,9 @@ func (c *Client) UnreadCount(ctx context.Context, conversationID string) (int, e
 // Search finds messages with every word of query (the last may be a beginning), newest first; case and Latin accents do not count. An empty
 // conversationID searches all conversations. In a protected database all messages are decrypted one after the other.
 func (c *Client) Search(ctx context.Context, query, conversationID string, page Page) ([]Message, error) {
+	if err := fault.OfContext(ctx); err != nil {
+		return nil, err
+	}
 	limit, err := page.limit()
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 // Open opens a database, or makes a new one where there is none, and connects. It fails with WRONG_KEY, KEYRING_UNAVAILABLE,
 // DATABASE_LOCKED, DATABASE_CORRUPT, STATE_ROLLED_BACK, UNSUPPORTED_VERSION, STORAGE_FULL, STORAGE_FAILED, INVALID_ARGUMENT,
 // TRANSPORT_FAILED; with CLOSED if RLN was a membership of a client that is closed. The database is as it was then; where there was none, an empty file
-// may be left, which is bound to no key. The context is for opening alone; Close ends the client.
+// may be left, which is bound to no key. The context is for opening alone, which it ends with ABORTED; Close ends the client.
 func Open(ctx context.Context, options Options) (*Client, error) {
 	failure := options.takeRLN()
 	if failure == nil {
@@ -102,8 +102,12 @@ func (c *Client) open(ctx context.Context) error {
 			"database: an old copy (commit %d, this machine has seen %d); open the newest, or set AcceptRollback and repair the conversations",
 			driver.Generation(), seen)
 	}
-	// Not before all that may fail: the header binds the database to its key.
+	// Not before all that may fail: the header binds the database to its key. From there on the end of ctx is no reason to fail any more.
 	if isNew {
+		if err := fault.OfContext(ctx); err != nil {
+			return err
+		}
+		ctx = context.WithoutCancel(ctx)
 		if err := c.options.Storage.PutHeader(ctx, header); err != nil {
 			return err
 		}

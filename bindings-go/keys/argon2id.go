@@ -1,10 +1,13 @@
 package keys
 
 import (
+	"context"
+
 	"golang.org/x/crypto/argon2"
 
 	"chatsdk/abi"
 	"chatsdk/internal/fault"
+	"chatsdk/internal/patient"
 )
 
 const saltLength = 16
@@ -19,9 +22,9 @@ const (
 	largestLanes     = 16
 )
 
-// fromPassphrase is Argon2id, version 0x13 (RFC 9106): 32 bytes. It fails with DATABASE_CORRUPT for parameters out of bounds.
-func fromPassphrase(passphrase []byte, parameters *abi.Argon2Id) ([]byte, error) {
-	defer clear(passphrase)
+// fromPassphrase is Argon2id, version 0x13 (RFC 9106): 32 bytes. It wipes the passphrase. It fails with DATABASE_CORRUPT for parameters out of
+// bounds; with ABORTED as soon as the context ends, though the work, a second and more for some files, goes on to its end.
+func fromPassphrase(ctx context.Context, passphrase []byte, parameters *abi.Argon2Id) ([]byte, error) {
 	lanes := parameters.GetLanes()
 	for _, bound := range []struct {
 		name                     string
@@ -35,9 +38,13 @@ func fromPassphrase(passphrase []byte, parameters *abi.Argon2Id) ([]byte, error)
 		{"memory_kib", parameters.GetMemoryKib(), 8 * min(lanes, largestLanes), largestMemoryKib, " KiB"},
 	} {
 		if bound.value < bound.smallest || bound.value > bound.largest {
+			clear(passphrase)
 			return nil, fault.New(abi.ErrorCode_DATABASE_CORRUPT, "derivation.argon2id.%s: %d, must be from %d to %d%s; restore a backup",
 				bound.name, bound.value, bound.smallest, bound.largest, bound.unit)
 		}
 	}
-	return argon2.IDKey(passphrase, parameters.GetSalt(), parameters.GetPasses(), parameters.GetMemoryKib(), uint8(lanes), Length), nil
+	return patient.For(ctx, func() ([]byte, error) {
+		defer clear(passphrase)
+		return argon2.IDKey(passphrase, parameters.GetSalt(), parameters.GetPasses(), parameters.GetMemoryKib(), uint8(lanes), Length), nil
+	}, func(key []byte) { clear(key) })
 }

@@ -11,6 +11,7 @@ import (
 
 	"chatsdk/abi"
 	"chatsdk/internal/fault"
+	"chatsdk/internal/patient"
 )
 
 // entry is a place in the operating system's keyring. On Linux that is the Secret Service: the kernel's keyring forgets at shutdown.
@@ -20,9 +21,10 @@ type entry struct {
 
 func (e entry) String() string { return fmt.Sprintf("service %q, account %q", e.service, e.account) }
 
-// read gives the key of the entry; nil if there is none. It fails with WRONG_KEY if the entry holds something else.
+// read gives the key of the entry; nil if there is none. The keyring may ask the user: it is waited for until the context ends. It fails with
+// WRONG_KEY if the entry holds something else.
 func (e entry) read(ctx context.Context) ([]byte, error) {
-	text, err := patiently(ctx, func() (string, error) { return keyring.Get(e.service, e.account) })
+	text, err := patient.For(ctx, func() (string, error) { return keyring.Get(e.service, e.account) }, nil)
 	if errors.Is(err, keyring.ErrNotFound) {
 		return nil, nil
 	}
@@ -51,7 +53,11 @@ func (e entry) ensure(ctx context.Context) error {
 	// Never fails.
 	_, _ = rand.Read(key)
 	text := hex.EncodeToString(key)
-	if _, err := patiently(ctx, func() (string, error) { return "", keyring.Set(e.service, e.account, text) }); err != nil {
+	if err := fault.OfContext(ctx); err != nil {
+		return err
+	}
+	set := func() (struct{}, error) { return struct{}{}, keyring.Set(e.service, e.account, text) }
+	if _, err := patient.For(ctx, set, nil); err != nil {
 		return unavailable(err)
 	}
 	kept, err := e.read(ctx)
@@ -62,26 +68,11 @@ func (e entry) ensure(ctx context.Context) error {
 	return err
 }
 
-// patiently waits for the keyring, which may ask the user, until the context ends.
-func patiently(ctx context.Context, ask func() (string, error)) (string, error) {
-	type answer struct {
-		text string
-		err  error
-	}
-	answers := make(chan answer, 1)
-	go func() {
-		text, err := ask()
-		answers <- answer{text, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return "", ctx.Err()
-	case got := <-answers:
-		return got.text, got.err
-	}
-}
-
+// unavailable is for what the keyring said; a wait that was given up says so itself.
 func unavailable(cause error) error {
+	if errors.Is(cause, abi.ErrAborted) {
+		return cause
+	}
 	return fault.Because(abi.ErrorCode_KEYRING_UNAVAILABLE, cause,
 		"storageKey.keyring: the system has no usable keyring; unlock it, or give a passphrase or a raw key")
 }

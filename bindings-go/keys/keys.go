@@ -70,8 +70,12 @@ func (k Key) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(k)), nil }
 func (k Key) Wipe() { clear(k.secret) }
 
 // NewDerivation says how the key of a new database will be made: with a fresh salt for a passphrase; for a keyring, its entry gets a random
-// key if it has none. It fails with INVALID_ARGUMENT for a malformed key, KEYRING_UNAVAILABLE if the system has no keyring.
+// key if it has none. It fails with INVALID_ARGUMENT for a malformed key, KEYRING_UNAVAILABLE if the system has no keyring, ABORTED once the context
+// has ended.
 func (k Key) NewDerivation(ctx context.Context) (*abi.KeyDerivation, error) {
+	if err := fault.OfContext(ctx); err != nil {
+		return nil, err
+	}
 	if err := k.check(); err != nil {
 		return nil, err
 	}
@@ -102,8 +106,12 @@ func (k Key) NewDerivation(ctx context.Context) (*abi.KeyDerivation, error) {
 //   - WRONG_KEY: the database needs a key of another kind, which the message names, or the keyring has lost it;
 //   - KEYRING_UNAVAILABLE: the system has no keyring, or it stays locked;
 //   - DATABASE_CORRUPT: the header asks for more work than any database of this SDK;
-//   - UNSUPPORTED_VERSION: a kind this version does not know.
+//   - UNSUPPORTED_VERSION: a kind this version does not know;
+//   - ABORTED: the context has ended.
 func (k Key) Derive(ctx context.Context, derivation *abi.KeyDerivation) ([]byte, error) {
+	if err := fault.OfContext(ctx); err != nil {
+		return nil, err
+	}
 	if err := k.check(); err != nil {
 		return nil, err
 	}
@@ -122,7 +130,7 @@ func (k Key) Derive(ctx context.Context, derivation *abi.KeyDerivation) ([]byte,
 		if k.kind != passphrase {
 			return nil, k.wrongKind("needs a passphrase: give keys.Passphrase")
 		}
-		return fromPassphrase(normalized(k.secret), needed.Argon2Id)
+		return fromPassphrase(ctx, normalized(k.secret), needed.Argon2Id)
 	case *abi.KeyDerivation_Keyring:
 		named := entry{needed.Keyring.GetService(), needed.Keyring.GetAccount()}
 		if k.kind != keyringKey {

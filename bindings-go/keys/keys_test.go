@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zalando/go-keyring"
 	"google.golang.org/protobuf/proto"
@@ -181,7 +182,55 @@ func TestS2_WithoutAKeyringTheErrorSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = keys.Keyring("app", "database").NewDerivation(ctx)
-	wantCode(t, err, abi.ErrorCode_KEYRING_UNAVAILABLE)
+	wantCode(t, err, abi.ErrorCode_ABORTED)
+}
+
+// brief is a context that ends once it was asked, so that what comes after finds it ended.
+type brief struct {
+	context.Context
+	left int
+}
+
+func (b *brief) Err() error {
+	if b.left--; b.left >= 0 {
+		return nil
+	}
+	return context.Canceled
+}
+
+func (b *brief) Done() <-chan struct{} {
+	ended := make(chan struct{})
+	close(ended)
+	return ended
+}
+
+func TestS2_AWaitForTheKeyringThatIsGivenUpIsNoFailureOfTheKeyring(t *testing.T) {
+	keyring.MockInitWithError(errors.New("no bus"))
+	// Which of the two comes first is chance.
+	for range 200 {
+		_, err := keys.Keyring("app", "database").NewDerivation(&brief{t.Context(), 1})
+		if errors.Is(err, abi.ErrAborted) {
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("its cause is missing: %v", err)
+			}
+			return
+		}
+		wantCode(t, err, abi.ErrorCode_KEYRING_UNAVAILABLE)
+	}
+	t.Error("the end of the context changed nothing")
+}
+
+func TestS2_APassphraseIsNotWaitedForOnceTheContextEnds(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	slow := argon2id(func(p *abi.Argon2Id) { p.MemoryKib, p.Passes = 65_536, 16 })
+	_, err := keys.Passphrase("x").Derive(ctx, slow)
+	wantCode(t, err, abi.ErrorCode_ABORTED)
+	_, err = keys.Unprotected().Derive(ctx, &abi.KeyDerivation{Derivation: &abi.KeyDerivation_Unprotected{}})
+	wantCode(t, err, abi.ErrorCode_ABORTED)
+	//nolint:staticcheck // What is not allowed is what is tested.
+	_, err = keys.Unprotected().NewDerivation(nil)
+	wantCode(t, err, abi.ErrorCode_INVALID_ARGUMENT, "ctx: ")
 }
 
 func TestS3_AKeyNeverPrintsItsSecret(t *testing.T) {

@@ -38,6 +38,9 @@ func CreateVault(ctx context.Context, module *wasm.Module, entropy abi.Entropy, 
 
 // newInstance refuses a module whose contract is not this program's.
 func newInstance(ctx context.Context, module *wasm.Module, host abi.ModuleHost) (*wasm.Instance, abi.CoreModule, error) {
+	if err := fault.OfContext(ctx); err != nil {
+		return nil, nil, err
+	}
 	instance, err := module.NewInstance(ctx, host)
 	if err != nil {
 		return nil, nil, err

@@ -16,6 +16,7 @@ import (
 
 	"chatsdk/abi"
 	"chatsdk/internal/fault"
+	"chatsdk/internal/patient"
 )
 
 // memoryLimitPages bounds an instance's memory: 256 MiB in pages of 64 KiB.
@@ -50,16 +51,23 @@ var (
 	sharedModules = map[[sha256.Size]byte]*Module{}
 )
 
-// Shared compiles code once for the whole process, which keeps it to its end.
+// Shared compiles code once for the whole process, which keeps it to its end. It fails with ABORTED once ctx has ended: what one caller asked for all
+// will use, so the compilation goes on.
 func Shared(ctx context.Context, code []byte, options Options) (*Module, error) {
+	if err := fault.OfContext(ctx); err != nil {
+		return nil, err
+	}
+	return patient.For(ctx, func() (*Module, error) { return shared(context.WithoutCancel(ctx), code, options) }, nil)
+}
+
+func shared(ctx context.Context, code []byte, options Options) (*Module, error) {
 	sharedMutex.Lock()
 	defer sharedMutex.Unlock()
 	name := sha256.Sum256(code)
 	if module, found := sharedModules[name]; found {
 		return module, nil
 	}
-	// What one caller asks for, all will use: its context must not end the compilation.
-	module, err := Compile(context.WithoutCancel(ctx), code, options)
+	module, err := Compile(ctx, code, options)
 	if err != nil {
 		return nil, err
 	}
