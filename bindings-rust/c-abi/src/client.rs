@@ -6,7 +6,7 @@ use std::time::Duration;
 
 #[cfg(feature = "rln")]
 use chatsdk_json::Failure;
-use chatsdk_json::{Outcome, Parameters, call, no_own_types, options, shapes};
+use chatsdk_json::{GIVEN_TWICE, Outcome, Parameters, call, no_own_types, options, shapes};
 #[cfg(feature = "rln")]
 use chatsdk_rln::RlnMembership;
 use futures::StreamExt as _;
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn chatsdk_open(
 }
 
 fn open(json: &str) -> Result<ChatSdkClient> {
-    let options = open_options(parameters("options", json)?).map_err(of_failure)?;
+    let options = open_options(parameters("options", json)?).map_err(|failure| of_failure(failure, "chatsdk_open"))?;
     let runtime = Runtime::new().map_err(|error| {
         Error::new(ErrorCode::Internal, "no thread can be started; free resources").caused_by(error)
     })?;
@@ -89,9 +89,7 @@ fn open_options(mut params: Parameters) -> Outcome<Options> {
 #[cfg(feature = "rln")]
 fn content_of_rln(failure: Failure) -> Failure {
     match failure {
-        Failure::Request(problem) => {
-            Failure::Request(format!("rln.{problem}; give the content of the file as a string"))
-        }
+        Failure::Request(problem) => Failure::Request(format!("{problem}; give the content of the file as a string")),
         other => other,
     }
 }
@@ -132,8 +130,8 @@ pub unsafe extern "C" fn chatsdk_call(
             // SAFETY: the caller promises a string.
             parameters("params", unsafe { read("params", params)? })?
         };
-        let answer =
-            client.runtime.block_on(call(&client.client, method, &params, no_own_types)).map_err(of_failure)?;
+        let answer = client.runtime.block_on(call(&client.client, method, &params, no_own_types));
+        let answer = answer.map_err(|failure| of_failure(failure, "the methods"))?;
         // SAFETY: as above.
         unsafe { put(result, give(&answer.to_string())) };
         Ok(())
@@ -245,7 +243,8 @@ fn parameters(name: &str, json: &str) -> Result<Parameters> {
     serde_json::from_str(json).map_err(|error| {
         // The error's own words may quote a secret.
         let place = format!("line {}, column {}", error.line(), error.column());
-        Error::new(ErrorCode::InvalidArgument, format!("{name}: no JSON object: see {place}"))
+        let problem = if error.to_string().starts_with(GIVEN_TWICE) { GIVEN_TWICE } else { "no JSON object" };
+        Error::new(ErrorCode::InvalidArgument, format!("{name}: {problem}: see {place}"))
     })
 }
 
@@ -257,6 +256,24 @@ mod tests {
 
     fn refused(json: &str) -> Error {
         open(json).err().unwrap_or_else(|| panic!("opened: {json}"))
+    }
+
+    #[test]
+    fn s4_a_name_that_is_given_twice_is_refused_at_any_depth() {
+        for json in [
+            r#"{"path": "a.db", "path": "b.db", "storageKey": {"unprotected": true}}"#,
+            r#"{"path": "a.db", "storageKey": {"passphrase": "x", "passphrase": "y"}}"#,
+            r#"{"path": "a.db", "storageKey": {"unprotected": true}, "protocol": {"rateLimit": [{"a": 1, "a": null}]}}"#,
+        ] {
+            let error = refused(json);
+            assert_eq!(error.code(), ErrorCode::InvalidArgument);
+            assert!(error.message().starts_with("options: a name is given twice: see line 1, column "), "{error}");
+        }
+        let params =
+            parameters("params", r#"{"a": {"x": [1, -2, 0.5, "t", true, null]}, "b": {"x": 18446744073709551615}}"#);
+        let params = params.unwrap();
+        assert_eq!(params.get("a").unwrap(), &serde_json::json!({ "x": [1, -2, 0.5, "t", true, null] }));
+        assert_eq!(params.get("b").unwrap(), &serde_json::json!({ "x": u64::MAX }));
     }
 
     #[test]

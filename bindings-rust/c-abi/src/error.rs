@@ -26,11 +26,11 @@ impl ChatSdkError {
     }
 }
 
-/// A wrong request is a wrong argument here.
-pub(crate) fn of_failure(failure: Failure) -> Error {
+/// A wrong request is a wrong argument here. `see` names where the right ones are described.
+pub(crate) fn of_failure(failure: Failure, see: &str) -> Error {
     match failure {
         Failure::Sdk(error) => error,
-        Failure::Request(message) => Error::new(ErrorCode::InvalidArgument, format!("{message}; see the methods")),
+        Failure::Request(message) => Error::new(ErrorCode::InvalidArgument, format!("{message}; see {see}")),
     }
 }
 

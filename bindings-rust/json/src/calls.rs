@@ -45,7 +45,7 @@ pub async fn call(client: &Client, method: &str, params: &Parameters, own: OwnTy
         "deleteConversation" => client.delete_conversation(conversation_id()?).await?.into(),
         "safetyNumber" => client.safety_number(conversation_id()?).await?.into(),
         "setVerified" => {
-            let verified = params.flag("verified")?.ok_or_else(|| Failure::request("verified: missing"))?;
+            let verified = params.flag("verified")?.ok_or_else(|| params.wrong("verified", "missing"))?;
             client.set_verified(conversation_id()?, verified).await?.into()
         }
         "repairConversation" => client.repair_conversation(conversation_id()?).await?.into(),

@@ -3,7 +3,7 @@
 use chatsdk::{AttachmentReference, Content, Message, Reaction, ReadReceipt, Reply, Text};
 use serde_json::{Value, json};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::parameters::Parameters;
 
 /// What is to be sent.
@@ -28,8 +28,7 @@ pub(crate) fn to_send(params: &Parameters) -> Outcome<Content> {
     if content.get("attachment").is_some() {
         return Ok(attachment(&content.object("attachment")?)?.into());
     }
-    let number =
-        |name: &str| content.small_number(name)?.ok_or_else(|| Failure::request(format!("content.{name}: missing")));
+    let number = |name: &str| content.small_number(name)?.ok_or_else(|| content.wrong(name, "missing"));
     Ok(Content {
         domain: number("domain")?,
         tag: number("tag")?,

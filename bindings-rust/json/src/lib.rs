@@ -11,11 +11,13 @@ mod failure;
 mod options;
 mod parameters;
 pub mod shapes;
+mod unique;
 
 pub use calls::call;
 pub use failure::{Failure, Outcome};
 pub use options::options;
 pub use parameters::Parameters;
+pub use unique::GIVEN_TWICE;
 
 /// Reads contents of the application's own types; `None` for others.
 pub type OwnTypes = fn(&chatsdk::Message) -> Option<serde_json::Value>;

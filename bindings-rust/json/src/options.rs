@@ -1,7 +1,7 @@
 //! How a client is opened.
 
 use chatsdk::abi::{Config, RateLimit};
-use chatsdk::{Options, StorageKey, WakuOptions};
+use chatsdk::{Error, ErrorCode, Options, StorageKey, WakuOptions};
 
 use crate::failure::{Failure, Outcome};
 use crate::parameters::Parameters;
@@ -34,19 +34,33 @@ pub fn options(params: &Parameters) -> Outcome<Options> {
         .accept_rollback(params.flag("acceptRollback")?.unwrap_or(false)))
 }
 
-/// What the language cannot express is one that the SDK refuses.
+/// Exactly one kind. Anything else is `INVALID_ARGUMENT` of the SDK, as a key that it refuses itself.
 pub(crate) fn storage_key(params: &Parameters, name: &str) -> Outcome<StorageKey> {
-    let fields = params.object(name)?;
-    let only = fields.names().count() == 1;
-    Ok(match (only, fields.optional_text("passphrase")?, fields.get("rawKey"), fields.flag("unprotected")?) {
-        (true, Some(passphrase), None, None) => StorageKey::passphrase(passphrase),
-        (true, None, Some(_), None) => match fields.bytes("rawKey")?.try_into() {
-            Ok(key) => StorageKey::Raw(key),
-            Err(_) => StorageKey::passphrase(""),
-        },
-        (true, None, None, Some(true)) => StorageKey::Unprotected,
-        _ => StorageKey::passphrase(""),
+    read_key(params, name).map_err(|failure| match failure {
+        Failure::Request(message) => Error::new(ErrorCode::InvalidArgument, message).into(),
+        Failure::Sdk(error) => error.into(),
     })
+}
+
+fn read_key(params: &Parameters, name: &str) -> Outcome<StorageKey> {
+    let fields = params.object(name)?;
+    let mut kinds = fields.names().filter(|name| fields.get(name).is_some());
+    match (kinds.next(), kinds.next()) {
+        (Some("passphrase"), None) => match fields.text("passphrase")? {
+            "" => Err(fields.wrong("passphrase", "must not be empty; for no protection give \"unprotected\": true")),
+            text => Ok(StorageKey::passphrase(text)),
+        },
+        (Some("rawKey"), None) => {
+            let key = fields.bytes("rawKey").ok().and_then(|bytes| bytes.try_into().ok());
+            key.map(StorageKey::Raw).ok_or_else(|| fields.wrong("rawKey", "must be 64 hexadecimal digits"))
+        }
+        (Some("unprotected"), None) => match fields.flag("unprotected")? {
+            Some(true) => Ok(StorageKey::Unprotected),
+            _ => Err(fields.wrong("unprotected", "must be true; for protection give a passphrase or a rawKey instead")),
+        },
+        // A name may be a secret in the wrong place.
+        _ => Err(params.wrong(name, "must have exactly one of passphrase, rawKey, unprotected")),
+    }
 }
 
 fn rate_limit(fields: &Parameters) -> Outcome<RateLimit> {
@@ -56,7 +70,7 @@ fn rate_limit(fields: &Parameters) -> Outcome<RateLimit> {
         match name {
             "epochSeconds" => limit.epoch_seconds = number()?,
             "messagesPerEpoch" => limit.messages_per_epoch = number()?,
-            _ => return Err(Failure::request(format!("protocol.rateLimit.{name}: unknown"))),
+            _ => return Err(fields.wrong(name, "unknown")),
         }
     }
     Ok(limit)
@@ -86,7 +100,7 @@ fn protocol(params: &Parameters) -> Outcome<Config> {
             "historyIntervalMs" => config.history_interval_ms = small()?,
             "repairIntervalMs" => config.repair_interval_ms = large()?,
             "rateLimit" => config.rate_limit = Some(rate_limit(&fields.object(name)?)?),
-            _ => return Err(Failure::request(format!("protocol.{name}: unknown"))),
+            _ => return Err(fields.wrong(name, "unknown")),
         }
     }
     Ok(config)
@@ -94,6 +108,8 @@ fn protocol(params: &Parameters) -> Outcome<Config> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn refused(json: serde_json::Value) -> String {
@@ -107,18 +123,50 @@ mod tests {
 
     #[test]
     fn s1_a_membership_that_nobody_took_out_is_refused() {
-        let params = serde_json::json!({ "path": "x", "storageKey": { "unprotected": true }, "rln": {} });
+        let params = json!({ "path": "x", "storageKey": { "unprotected": true }, "rln": {} });
         assert!(refused(params).starts_with("rln: this program is built without a prover"));
+    }
+
+    #[test]
+    fn s3_a_malformed_storage_key_is_named_as_in_json_with_a_remedy_and_never_quoted() {
+        let one = "storageKey: must have exactly one of passphrase, rawKey, unprotected";
+        let digits = "storageKey.rawKey: must be 64 hexadecimal digits";
+        for (key, says) in [
+            (json!({ "rawKey": "00" }), digits),
+            (json!({ "rawKey": "secret" }), digits),
+            (json!({ "rawKey": "0".repeat(63) }), digits),
+            (json!({ "rawKey": ["secret"] }), digits),
+            (json!({}), one),
+            (json!({ "secret": true }), one),
+            (json!({ "passphrase": "secret", "rawKey": "secret" }), one),
+            (json!({ "passphrase": "secret", "unprotected": false }), one),
+            (json!({ "unprotected": false }), "storageKey.unprotected: must be true"),
+            (json!({ "unprotected": "secret" }), "storageKey.unprotected: must be true or false"),
+            (json!({ "passphrase": "" }), "storageKey.passphrase: must not be empty; for no protection give"),
+            (json!({ "passphrase": 7 }), "storageKey.passphrase: must be a text"),
+            (json!("secret"), "storageKey: must be an object"),
+            (json!(null), "storageKey: missing"),
+        ] {
+            let params = json!({ "path": "x", "storageKey": key });
+            let error = match options(&serde_json::from_value(params).expect("an object")) {
+                Err(Failure::Sdk(error)) => error,
+                _ => panic!("no error of the SDK: {key}"),
+            };
+            assert_eq!(error.code(), ErrorCode::InvalidArgument);
+            assert!(error.message().starts_with(says) && !error.message().contains("secret"), "{key}: {error}");
+        }
+        let whole = json!({ "path": "x", "storageKey": { "passphrase": "x", "rawKey": null } });
+        assert!(options(&serde_json::from_value(whole).expect("an object")).is_ok());
     }
 
     #[test]
     fn s1_a_rate_limit_without_a_membership_is_taken() {
         let params = |limit: serde_json::Value| -> Parameters {
-            serde_json::from_value(serde_json::json!({ "protocol": { "rateLimit": limit } })).expect("an object")
+            serde_json::from_value(json!({ "protocol": { "rateLimit": limit } })).expect("an object")
         };
-        let limit = serde_json::json!({ "epochSeconds": 30, "messagesPerEpoch": 5 });
+        let limit = json!({ "epochSeconds": 30, "messagesPerEpoch": 5 });
         let expected = RateLimit { epoch_seconds: 30, messages_per_epoch: 5, ..RateLimit::default() };
         assert_eq!(protocol(&params(limit)).expect("settings").rate_limit, Some(expected));
-        assert!(protocol(&params(serde_json::json!({ "credentials": "00" }))).is_err(), "they come with a membership");
+        assert!(protocol(&params(json!({ "credentials": "00" }))).is_err(), "they come with a membership");
     }
 }

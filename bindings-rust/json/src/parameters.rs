@@ -1,48 +1,54 @@
 //! The parameters of a request.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 use crate::failure::{Failure, Outcome};
+use crate::unique::Unique;
 
-/// The parameters of a request: fields of a JSON object. Absent is the same as null.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(transparent)]
-pub struct Parameters(Map<String, Value>);
+/// The parameters of a request: fields of a JSON object. Absent is the same as null; none is given twice.
+#[derive(Clone, Default)]
+pub struct Parameters {
+    fields: Map<String, Value>,
+    /// Where the object is: "content." is that of the parameter `content`; empty for the parameters themselves.
+    place: String,
+}
 
 impl Parameters {
     /// The names of the fields.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.fields.keys().map(String::as_str)
     }
 
     /// Puts a field in the place of one that may be there.
     pub fn set(&mut self, name: &str, value: Value) {
-        self.0.insert(name.to_owned(), value);
+        self.fields.insert(name.to_owned(), value);
     }
 
     /// Takes an object out, if it is there.
     pub fn take_object(&mut self, name: &str) -> Outcome<Option<Self>> {
-        match self.0.remove(name) {
+        match self.fields.remove(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::Object(fields)) => Ok(Some(Self(fields))),
-            Some(_) => Err(of_another_kind(name, "an object")),
+            Some(Value::Object(fields)) => Ok(Some(self.inner(name, fields))),
+            Some(_) => Err(self.wrong(name, "must be an object")),
         }
     }
 
     /// A field, if it is there.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+        self.fields.get(name).filter(|value| !value.is_null())
     }
 
     /// A field that must be there.
     pub fn need(&self, name: &str) -> Outcome<&Value> {
-        self.get(name).ok_or_else(|| Failure::request(format!("{name}: missing")))
+        self.get(name).ok_or_else(|| self.wrong(name, "missing"))
     }
 
     /// A text that must be there.
     pub fn text(&self, name: &str) -> Outcome<&str> {
-        self.need(name)?.as_str().ok_or_else(|| of_another_kind(name, "a text"))
+        self.need(name)?.as_str().ok_or_else(|| self.wrong(name, "must be a text"))
     }
 
     /// A text, if it is there.
@@ -52,39 +58,62 @@ impl Parameters {
 
     /// True or false, if it is there.
     pub fn flag(&self, name: &str) -> Outcome<Option<bool>> {
-        self.get(name).map(|value| value.as_bool().ok_or_else(|| of_another_kind(name, "true or false"))).transpose()
+        let flag = |value: &Value| value.as_bool().ok_or_else(|| self.wrong(name, "must be true or false"));
+        self.get(name).map(flag).transpose()
     }
 
     /// A whole number, if it is there.
     pub fn number(&self, name: &str) -> Outcome<Option<u64>> {
-        self.get(name).map(|value| value.as_u64().ok_or_else(|| of_another_kind(name, "a whole number"))).transpose()
+        let number = |value: &Value| value.as_u64().ok_or_else(|| self.wrong(name, "must be a whole number"));
+        self.get(name).map(number).transpose()
     }
 
     /// A whole number below 2^32, if it is there.
     pub fn small_number(&self, name: &str) -> Outcome<Option<u32>> {
-        let number = self.number(name)?;
-        number.map(|number| u32::try_from(number).map_err(|_| of_another_kind(name, "below 2^32"))).transpose()
+        let small = |number| u32::try_from(number).map_err(|_| self.wrong(name, "must be below 2^32"));
+        self.number(name)?.map(small).transpose()
     }
 
     /// Bytes as hexadecimal, which must be there.
     pub fn bytes(&self, name: &str) -> Outcome<Vec<u8>> {
-        hex::decode(self.text(name)?).map_err(|_| of_another_kind(name, "hexadecimal"))
+        hex::decode(self.text(name)?).map_err(|_| self.wrong(name, "must be hexadecimal"))
     }
 
     /// A 64-bit number as a decimal text, which must be there.
     pub fn decimal(&self, name: &str) -> Outcome<u64> {
-        self.text(name)?.parse().map_err(|_| of_another_kind(name, "a decimal text"))
+        self.text(name)?.parse().map_err(|_| self.wrong(name, "must be a decimal text"))
     }
 
     /// An object that must be there.
     pub fn object(&self, name: &str) -> Outcome<Self> {
         match self.need(name)? {
-            Value::Object(fields) => Ok(Self(fields.clone())),
-            _ => Err(of_another_kind(name, "an object")),
+            Value::Object(fields) => Ok(self.inner(name, fields.clone())),
+            _ => Err(self.wrong(name, "must be an object")),
         }
+    }
+
+    /// Why a field is refused.
+    pub(crate) fn wrong(&self, name: &str, why: &str) -> Failure {
+        Failure::request(format!("{}{name}: {why}", self.place))
+    }
+
+    fn inner(&self, name: &str, fields: Map<String, Value>) -> Self {
+        Self { fields, place: format!("{}{name}.", self.place) }
     }
 }
 
-fn of_another_kind(name: &str, kind: &str) -> Failure {
-    Failure::request(format!("{name}: must be {kind}"))
+/// Values may be secrets.
+impl fmt::Debug for Parameters {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.fields.keys()).finish()
+    }
+}
+
+impl<'de> Deserialize<'de> for Parameters {
+    fn deserialize<Source: Deserializer<'de>>(source: Source) -> Result<Self, Source::Error> {
+        match Unique::deserialize(source)?.0 {
+            Value::Object(fields) => Ok(Self { fields, place: String::new() }),
+            _ => Err(de::Error::custom("must be an object")),
+        }
+    }
 }
