@@ -56,6 +56,13 @@ func (l *listener) stop(t *testing.T) {
 	}
 }
 
+// awaitOnline passes over the report that a node which has just started, and does not say yet what it offers, is of no use: it is tried again.
+func (l *listener) awaitOnline(t *testing.T) {
+	t.Helper()
+	for !next(t, l.online) {
+	}
+}
+
 func (l *listener) subscribe(t *testing.T, topics ...string) {
 	t.Helper()
 	if err := l.Subscribe(t.Context(), &abi.Subscribe{Topics: topics}); err != nil {
@@ -103,9 +110,8 @@ func TestF3_MessagesPassBetweenTwoTransportsOverTCPAndWebsockets(t *testing.T) {
 	alice := listen(t, waku.Options{Peers: []string{node.TCP}})
 	bob := listen(t, waku.Options{Peers: []string{node.Websocket}})
 	bob.subscribe(t, topic)
-	if !next(t, alice.online) || !next(t, bob.online) {
-		t.Fatal("not online")
-	}
+	alice.awaitOnline(t)
+	bob.awaitOnline(t)
 	for i := range 50 {
 		alice.publish(t, topic, fmt.Sprint("message ", i))
 	}
@@ -129,7 +135,7 @@ func TestF3_MessagesPassBetweenTwoTransportsOverTCPAndWebsockets(t *testing.T) {
 func TestF4_HistoryHasWhatWasSentWhileNobodyListened(t *testing.T) {
 	node := servicenode.Start(t)
 	alice := listen(t, waku.Options{Peers: []string{node.TCP}, HistoryPageSize: 7})
-	next(t, alice.online)
+	alice.awaitOnline(t)
 	for i := range 30 {
 		alice.publish(t, topic, fmt.Sprint("message ", i))
 	}
@@ -147,9 +153,7 @@ func TestF3_TheTransportComesBackAndSubscribesAgain(t *testing.T) {
 	first := servicenode.Start(t, "--node-key", key)
 	alice := listen(t, waku.Options{Peers: []string{first.TCP}})
 	alice.subscribe(t, topic)
-	if !next(t, alice.online) {
-		t.Fatal("not online")
-	}
+	alice.awaitOnline(t)
 	var port int
 	if _, err := fmt.Sscanf(first.TCP, "/ip4/127.0.0.1/tcp/%d/", &port); err != nil {
 		t.Fatal(err)
@@ -162,9 +166,7 @@ func TestF3_TheTransportComesBackAndSubscribesAgain(t *testing.T) {
 		t.Error("published without a node")
 	}
 	servicenode.Start(t, "--node-key", key, "--tcp-port", fmt.Sprint(port))
-	if !next(t, alice.online) {
-		t.Fatal("not online again")
-	}
+	alice.awaitOnline(t)
 	alice.publish(t, topic, "after the restart")
 	if got := next(t, alice.envelopes); string(got.GetPayload()) != "after the restart" {
 		t.Errorf("got %q", got.GetPayload())
@@ -176,9 +178,8 @@ func TestF3_ANodeThatPushesAllTheTimeKeepsTheSubscription(t *testing.T) {
 	bob := listen(t, waku.Options{Peers: []string{node.TCP}, WatchdogInterval: 300 * time.Millisecond})
 	alice := listen(t, waku.Options{Peers: []string{node.TCP}})
 	bob.subscribe(t, topic)
-	if !next(t, alice.online) || !next(t, bob.online) {
-		t.Fatal("not online")
-	}
+	alice.awaitOnline(t)
+	bob.awaitOnline(t)
 	sent := 0
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		alice.publish(t, topic, fmt.Sprint(sent))
@@ -198,9 +199,7 @@ func TestF3_AnAddressWithoutAPeerIDWorks(t *testing.T) {
 		bare, _, _ := strings.Cut(address, "/p2p/")
 		alice := listen(t, waku.Options{Peers: []string{bare}})
 		alice.subscribe(t, topic)
-		if !next(t, alice.online) {
-			t.Fatal("not online")
-		}
+		alice.awaitOnline(t)
 		alice.publish(t, topic, address)
 		if got := next(t, alice.envelopes); string(got.GetPayload()) != address {
 			t.Errorf("got %q", got.GetPayload())
@@ -214,11 +213,11 @@ func TestF3_ThreeThousandMessagesPushedAtOnceAllArrive(t *testing.T) {
 	node := servicenode.Start(t)
 	bob := listen(t, waku.Options{Peers: []string{node.TCP}})
 	bob.subscribe(t, topic)
-	next(t, bob.online)
+	bob.awaitOnline(t)
 	var publishing sync.WaitGroup
 	for c := range clients {
 		alice := listen(t, waku.Options{Peers: []string{node.TCP}, PublishConcurrency: 60})
-		next(t, alice.online)
+		alice.awaitOnline(t)
 		for i := range each {
 			publishing.Go(func() {
 				payload := fmt.Appendf(nil, "client %d, message %d", c, i)

@@ -42,10 +42,10 @@ func TestF4_HistoryBringsWhatWasMissedWithoutWhatWasPushed(t *testing.T) {
 	node := servicenode.Start(t)
 	alice := listen(t, waku.Options{Peers: []string{node.TCP}})
 	bob := listen(t, waku.Options{Peers: []string{node.TCP}, HistoryPageSize: 2})
-	next(t, alice.online)
+	alice.awaitOnline(t)
 	early := publishAll(t, alice, "before the subscription", 3)
 	bob.subscribe(t, topic)
-	next(t, bob.online)
+	bob.awaitOnline(t)
 	pushed := publishAll(t, alice, "pushed", 9)
 	for range pushed {
 		next(t, bob.envelopes)
@@ -72,7 +72,7 @@ func TestF4_HistoryBringsWhatWasMissedWithoutWhatWasPushed(t *testing.T) {
 func TestF4_AStoreThatOmitsAMessageWhoseHashItGaveIsLeftForAnother(t *testing.T) {
 	node := servicenode.Start(t)
 	alice := listen(t, waku.Options{Peers: []string{node.TCP}})
-	next(t, alice.online)
+	alice.awaitOnline(t)
 	sent := publishAll(t, alice, "message", 3)
 	faulty := newPusher(t)
 	faulty.SetStreamHandler(wire.Store, func(stream network.Stream) {
@@ -81,14 +81,14 @@ func TestF4_AStoreThatOmitsAMessageWhoseHashItGaveIsLeftForAnother(t *testing.T)
 		answer(t, stream, &wire.StoreRequest{}, &wire.StoreResponse{StatusCode: &success, Messages: []*wire.StoreEntry{{MessageHash: make([]byte, 32)}}})
 	})
 	alone := listen(t, waku.Options{Peers: []string{faulty.address}})
-	next(t, alone.online)
+	alone.awaitOnline(t)
 	got, err := alone.stored(t, true)
 	var failure *abi.Error
 	if !errors.As(err, &failure) || failure.Code != abi.ErrorCode_TRANSPORT_FAILED || !failure.Retryable || len(got) > 0 {
 		t.Errorf("%q, %v", got, err)
 	}
 	both := listen(t, waku.Options{Peers: []string{faulty.address, node.TCP}})
-	next(t, both.online)
+	both.awaitOnline(t)
 	until(t, func() bool {
 		got, err := both.stored(t, true)
 		return err == nil && slices.Equal(got, sent)
