@@ -1,8 +1,6 @@
 package chatsdk
 
 import (
-	"fmt"
-	"log/slog"
 	"math"
 	"time"
 
@@ -30,9 +28,6 @@ type Invite struct {
 	// AcceptedCount is how many conversations it has started.
 	AcceptedCount int
 }
-
-// LogValue leaves the link out.
-func (i Invite) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf("invite %s", i.ID)) }
 
 // InviteDetails is what a link says before it is accepted.
 type InviteDetails struct {
@@ -131,11 +126,6 @@ type Message struct {
 	Status DeliveryStatus
 	// FailureReason of a failed message.
 	FailureReason FailureReason
-}
-
-// LogValue leaves the content out.
-func (m Message) LogValue() slog.Value {
-	return slog.StringValue(fmt.Sprintf("message %s of conversation %s", m.ID, m.ConversationID))
 }
 
 // Position is the message's place, to go on from: Page.Before.

@@ -22,8 +22,9 @@ const Length = 32
 
 // Key is what opens a database: made by [Passphrase], [Raw], [Keyring] or [Unprotected]. It prints as its kind alone.
 type Key struct {
-	kind   kind
-	secret []byte
+	kind kind
+	// secret is behind a function: fmt asks no value in a field that is not exported how it prints, but calls no function either.
+	secret func() []byte
 	entry  entry
 }
 
@@ -37,10 +38,12 @@ const (
 )
 
 // Passphrase is a text the user knows; any Unicode, not empty. It is as strong as it is hard to guess.
-func Passphrase(text string) Key { return Key{kind: passphrase, secret: []byte(text)} }
+func Passphrase(text string) Key { return Key{kind: passphrase, secret: keep([]byte(text))} }
 
 // Raw is 32 bytes of full entropy that the application keeps. They are copied.
-func Raw(key []byte) Key { return Key{kind: rawKey, secret: bytes.Clone(key)} }
+func Raw(key []byte) Key { return Key{kind: rawKey, secret: keep(bytes.Clone(key))} }
+
+func keep(secret []byte) func() []byte { return func() []byte { return secret } }
 
 // Keyring is a random key kept by the operating system under these names: Secret Service, Keychain, Credential Manager. service names the
 // application, account the database within it.
@@ -67,7 +70,11 @@ func (k Key) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(k)) }
 func (k Key) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(k)), nil }
 
 // Wipe overwrites the key; it is of no use afterwards.
-func (k Key) Wipe() { clear(k.secret) }
+func (k Key) Wipe() {
+	if k.secret != nil {
+		clear(k.secret())
+	}
+}
 
 // NewDerivation says how the key of a new database will be made: with a fresh salt for a passphrase; for a keyring, its entry gets a random
 // key if it has none. It fails with INVALID_ARGUMENT for a malformed key, KEYRING_UNAVAILABLE if the system has no keyring, ABORTED once the context
@@ -125,12 +132,12 @@ func (k Key) Derive(ctx context.Context, derivation *abi.KeyDerivation) ([]byte,
 		if k.kind != rawKey {
 			return nil, k.wrongKind("needs a raw key: give keys.Raw")
 		}
-		return bytes.Clone(k.secret), nil
+		return bytes.Clone(k.secret()), nil
 	case *abi.KeyDerivation_Argon2Id:
 		if k.kind != passphrase {
 			return nil, k.wrongKind("needs a passphrase: give keys.Passphrase")
 		}
-		return fromPassphrase(ctx, normalized(k.secret), needed.Argon2Id)
+		return fromPassphrase(ctx, normalized(k.secret()), needed.Argon2Id)
 	case *abi.KeyDerivation_Keyring:
 		named := entry{needed.Keyring.GetService(), needed.Keyring.GetAccount()}
 		if k.kind != keyringKey {
@@ -166,15 +173,15 @@ func (k Key) check() error {
 	case unprotected:
 		return nil
 	case rawKey:
-		if len(k.secret) != Length {
-			return invalid("storageKey.rawKey", fmt.Sprintf("%d bytes, must be exactly %d", len(k.secret), Length))
+		if len(k.secret()) != Length {
+			return invalid("storageKey.rawKey", fmt.Sprintf("%d bytes, must be exactly %d", len(k.secret()), Length))
 		}
 		return nil
 	case passphrase:
 		switch {
-		case len(k.secret) == 0:
+		case len(k.secret()) == 0:
 			return invalid("storageKey.passphrase", "must not be empty; for no protection give keys.Unprotected()")
-		case !utf8.Valid(k.secret):
+		case !utf8.Valid(k.secret()):
 			return invalid("storageKey.passphrase", "is no UTF-8; give valid Unicode")
 		}
 		return nil
