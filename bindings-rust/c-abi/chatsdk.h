@@ -34,7 +34,8 @@ extern "C" {
 // `{"unprotected": true}`. `peers`: multiaddrs of service nodes, over TCP or websockets. Optional: `clusterId` (42), `shardCount`
 // (8), `transport` ("light" or "relay"), `acceptRollback` (false), `protocol`, and `rln`, in a library that is built with the feature
 // rln: `{"group": text, "credentials": text}`, the contents, not the paths, of group.json and member-N.json of a network with RLN. The
-// credentials are needed once, the database keeps them: leave them out later. Never give the same to two databases.
+// credentials are needed once, the database keeps them: leave them out later. Never give the same to two databases. Other names are
+// refused, and so are names given twice.
 //
 // Returns 0, and the client in `client`; or the code of the error, and the error in `error`.
 //
@@ -45,7 +46,8 @@ int32_t chatsdk_open(const char *options,
                      struct ChatSdkError **error);
 
 // Calls a method of the client, such as "send" with `{"conversationId": "...", "content": {"text": "Hello"}}`. Methods, parameters and
-// results are those of conformance/agent/PROTOCOL.md; `params` may be NULL where a method needs none.
+// results are those of conformance/agent/PROTOCOL.md; `params` may be NULL where a method needs none. Names that it does not have are
+// refused.
 //
 // Returns 0, and the result as JSON in `result`, to be freed with `chatsdk_string_free`; or the code of the error, and the error in
 // `error`. Blocks until what the method changes is durable.

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 #[cfg(feature = "rln")]
 use chatsdk_json::Failure;
-use chatsdk_json::{GIVEN_TWICE, Outcome, Parameters, call, no_own_types, options, shapes};
+use chatsdk_json::{
+    GIVEN_TWICE, Outcome, Parameters, call, no_own_types, options, refuse_unknown_options, refuse_unknown_parameters,
+    shapes,
+};
 #[cfg(feature = "rln")]
 use chatsdk_rln::RlnMembership;
 use futures::StreamExt as _;
@@ -34,7 +37,8 @@ pub struct ChatSdkClient {
 /// `{"unprotected": true}`. `peers`: multiaddrs of service nodes, over TCP or websockets. Optional: `clusterId` (42), `shardCount`
 /// (8), `transport` ("light" or "relay"), `acceptRollback` (false), `protocol`, and `rln`, in a library that is built with the feature
 /// rln: `{"group": text, "credentials": text}`, the contents, not the paths, of group.json and member-N.json of a network with RLN. The
-/// credentials are needed once, the database keeps them: leave them out later. Never give the same to two databases.
+/// credentials are needed once, the database keeps them: leave them out later. Never give the same to two databases. Other names are
+/// refused, and so are names given twice.
 ///
 /// Returns 0, and the client in `client`; or the code of the error, and the error in `error`.
 ///
@@ -63,7 +67,9 @@ pub unsafe extern "C" fn chatsdk_open(
 }
 
 fn open(json: &str) -> Result<ChatSdkClient> {
-    let options = open_options(parameters("options", json)?).map_err(|failure| of_failure(failure, "chatsdk_open"))?;
+    let params = parameters("options", json)?;
+    let options = refuse_unknown_options(&params).and_then(|()| open_options(params));
+    let options = options.map_err(|failure| of_failure(failure, "chatsdk_open"))?;
     let runtime = Runtime::new().map_err(|error| {
         Error::new(ErrorCode::Internal, "no thread can be started; free resources").caused_by(error)
     })?;
@@ -101,7 +107,8 @@ fn open_options(params: Parameters) -> Outcome<Options> {
 }
 
 /// Calls a method of the client, such as "send" with `{"conversationId": "...", "content": {"text": "Hello"}}`. Methods, parameters and
-/// results are those of conformance/agent/PROTOCOL.md; `params` may be NULL where a method needs none.
+/// results are those of conformance/agent/PROTOCOL.md; `params` may be NULL where a method needs none. Names that it does not have are
+/// refused.
 ///
 /// Returns 0, and the result as JSON in `result`, to be freed with `chatsdk_string_free`; or the code of the error, and the error in
 /// `error`. Blocks until what the method changes is durable.
@@ -130,7 +137,8 @@ pub unsafe extern "C" fn chatsdk_call(
             // SAFETY: the caller promises a string.
             parameters("params", unsafe { read("params", params)? })?
         };
-        let answer = client.runtime.block_on(call(&client.client, method, &params, no_own_types));
+        let answer = refuse_unknown_parameters(method, &params)
+            .and_then(|()| client.runtime.block_on(call(&client.client, method, &params, no_own_types)));
         let answer = answer.map_err(|failure| of_failure(failure, "the methods"))?;
         // SAFETY: as above.
         unsafe { put(result, give(&answer.to_string())) };

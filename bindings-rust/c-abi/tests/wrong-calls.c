@@ -36,6 +36,9 @@ int main(int argc, char **argv) {
     EXPECT(INVALID_ARGUMENT, chatsdk_open("\xff\xfe", &client, &error));
     EXPECT(INVALID_ARGUMENT, chatsdk_open("{\"path\": \"/none/a.db\", \"storageKey\": {\"unprotected\": true}}", &client, &error));
     assert(client == NULL && chatsdk_open("{}", &client, NULL) == INVALID_ARGUMENT);
+    char misspelt[4096];
+    snprintf(misspelt, sizeof misspelt, "{\"path\": \"%s\", \"storageKey\": {\"unprotected\": true}, \"peer\": []}", argv[1]);
+    EXPECT(INVALID_ARGUMENT, chatsdk_open(misspelt, &client, &error));
 
     char options[4096];
     snprintf(options, sizeof options, "{\"path\": \"%s\", \"storageKey\": {\"unprotected\": true}}", argv[1]);
@@ -49,6 +52,9 @@ int main(int argc, char **argv) {
     EXPECT(INVALID_ARGUMENT, chatsdk_call(client, "send", NULL, &result, &error));
     EXPECT(INVALID_ARGUMENT, chatsdk_call(client, "send", "[1, 2", &result, &error));
     EXPECT(CONVERSATION_NOT_FOUND, chatsdk_call(client, "conversation", "{\"conversationId\": \"none\"}", &result, &error));
+    EXPECT(INVALID_ARGUMENT, chatsdk_call(client, "conversation", "{\"conversationID\": \"none\"}", &result, &error));
+    EXPECT(INVALID_ARGUMENT, chatsdk_call(client, "conversation", "{\"conversationId\": \"none\", \"limit\": 1}", &result, &error));
+    EXPECT(INVALID_ARGUMENT, chatsdk_call(client, "accounts", "{\"accountId\": \"none\"}", &result, &error));
     EXPECT(INVALID_ARGUMENT, chatsdk_next_event(client, 10, NULL, &error));
     EXPECT(0, chatsdk_call(client, "createAccount", NULL, NULL, &error));
     EXPECT(0, chatsdk_call(client, "accounts", "{}", &result, &error));

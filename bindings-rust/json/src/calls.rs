@@ -10,6 +10,37 @@ use crate::options::storage_key;
 use crate::parameters::Parameters;
 use crate::{OwnTypes, content, shapes};
 
+/// Of the parameters of a method; `None` if there is no such method.
+fn names_of(method: &str) -> Option<&'static [&'static str]> {
+    Some(match method {
+        "defaultAccount" | "createAccount" | "accounts" | "quota" | "stats" => &[],
+        "deleteAccount" | "invites" | "conversations" => &["accountId"],
+        "createInvite" => &["accountId", "validForMs", "reusable"],
+        "revokeInvite" => &["inviteId"],
+        "inspectInvite" => &["link"],
+        "acceptInvite" => &["accountId", "link", "content"],
+        "conversation" | "deleteConversation" | "safetyNumber" | "repairConversation" | "acceptRepair"
+        | "unreadCount" => &["conversationId"],
+        "setVerified" => &["conversationId", "verified"],
+        "send" => &["conversationId", "content"],
+        "cancel" | "message" => &["conversationId", "messageId"],
+        "markRead" => &["conversationId", "messageId", "sendReceipt"],
+        "messages" => &["conversationId", "before", "limit"],
+        "search" => &["query", "conversationId", "before", "limit"],
+        "changeStorageKey" => &["oldKey", "newKey"],
+        _ => return None,
+    })
+}
+
+/// Refuses parameters that a method does not have, such as misspelt ones, and methods that there are not.
+pub fn refuse_unknown_parameters(method: &str, params: &Parameters) -> Outcome<()> {
+    params.refuse_others(names_of(method).ok_or_else(|| no_such(method))?)
+}
+
+fn no_such(method: &str) -> Failure {
+    Failure::request(format!("{method}: no such method"))
+}
+
 /// Calls a method of the client by its name. `own` reads contents of the application's types.
 pub async fn call(client: &Client, method: &str, params: &Parameters, own: OwnTypes) -> Outcome {
     let message = |message: &Message| shapes::message(message, own);
@@ -81,7 +112,7 @@ pub async fn call(client: &Client, method: &str, params: &Parameters, own: OwnTy
             let stats = client.stats().await?;
             json!({ "online": stats.online, "moduleBytes": stats.module_bytes, "restarts": stats.restarts })
         }
-        _ => return Err(Failure::request(format!("{method}: no such method"))),
+        _ => return Err(no_such(method)),
     })
 }
 
@@ -90,8 +121,43 @@ fn page(params: &Parameters) -> Outcome<Page> {
         None => None,
         Some(_) => {
             let before = params.object("before")?;
+            before.refuse_others(&["id", "lamport"])?;
             Some(Position { lamport: before.decimal("lamport")?, message_id: before.text("id")?.into() })
         }
     };
     Ok(Page { before, limit: params.small_number("limit")?.unwrap_or(50) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROTOCOL: &str = include_str!("../../../conformance/agent/PROTOCOL.md");
+
+    /// Name and parameters of each method in the protocol's table.
+    fn described() -> Vec<(&'static str, Vec<&'static str>)> {
+        let table = PROTOCOL.split_once("## Methods of the client").expect("the table").1;
+        let table = table.split_once("**`open`**").expect("its end").0;
+        let is_name = |text: &&str| text.chars().all(|letter| letter.is_ascii_alphabetic());
+        let names = |cell: &'static str| {
+            let quoted = cell.split('`').skip(1).step_by(2);
+            quoted.map(|name| name.trim_end_matches('?')).filter(is_name).collect::<Vec<_>>()
+        };
+        let rows = table.lines().map(|line| line.split('|').skip(1).map(names).collect::<Vec<_>>());
+        rows.filter_map(|row| match row.as_slice() {
+            [method, params, ..] => Some((*method.first()?, params.clone())),
+            _ => None,
+        })
+        .filter(|(method, _)| !["open", "close"].contains(method))
+        .collect()
+    }
+
+    #[test]
+    fn s4_the_parameters_of_each_method_are_those_of_the_protocol() {
+        let described = described();
+        assert!(described.len() > 20, "{described:?}");
+        for (method, params) in described {
+            assert_eq!(names_of(method), Some(params.as_slice()), "{method}");
+        }
+    }
 }

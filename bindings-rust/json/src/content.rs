@@ -6,34 +6,41 @@ use serde_json::{Value, json};
 use crate::failure::Outcome;
 use crate::parameters::Parameters;
 
-/// What is to be sent.
+/// Of a basic type, each under its name.
+const KINDS: [&str; 5] = ["text", "reply", "reaction", "attachment", "readReceipt"];
+const OF_REPLY: &[&str] = &["messageId", "text"];
+const OF_REACTION: &[&str] = &["messageId", "reaction"];
+const OF_ATTACHMENT: &[&str] = &["url", "mediaType", "size", "digest", "key", "nonce", "name"];
+const OF_RAW: &[&str] = &["domain", "tag", "version", "payload"];
+
+/// What is to be sent: of one kind.
 pub(crate) fn to_send(params: &Parameters) -> Outcome<Content> {
     let content = params.object("content")?;
-    if let Some(text) = content.optional_text("text")? {
-        return Ok(text.into());
+    let mut given = KINDS.into_iter().filter(|kind| content.get(kind).is_some());
+    let kind = given.next();
+    if let (Some(one), Some(other)) = (kind, given.next()) {
+        return Err(params.wrong("content", &format!("must have one kind, not {one} and {other}")));
     }
-    if content.get("reply").is_some() {
-        let reply = content.object("reply")?;
-        return Ok(Reply { message_id: reply.text("messageId")?.into(), text: reply.text("text")?.into() }.into());
-    }
-    if content.get("reaction").is_some() {
-        let reaction = content.object("reaction")?;
-        let value =
-            Reaction { message_id: reaction.text("messageId")?.into(), reaction: reaction.text("reaction")?.into() };
-        return Ok(value.into());
-    }
-    if content.get("readReceipt").is_some() {
-        return Ok(ReadReceipt { message_id: content.object("readReceipt")?.text("messageId")?.into() }.into());
-    }
-    if content.get("attachment").is_some() {
-        return Ok(attachment(&content.object("attachment")?)?.into());
-    }
-    let number = |name: &str| content.small_number(name)?.ok_or_else(|| content.wrong(name, "missing"));
-    Ok(Content {
-        domain: number("domain")?,
-        tag: number("tag")?,
-        version: number("version")?,
-        payload: content.bytes("payload")?,
+    content.refuse_others(kind.as_ref().map_or(OF_RAW, std::slice::from_ref))?;
+    let fields = |name, known| content.object(name).and_then(|fields| fields.refuse_others(known).map(|()| fields));
+    Ok(match kind {
+        Some("text") => content.text("text")?.into(),
+        Some("reply") => {
+            let reply = fields("reply", OF_REPLY)?;
+            Reply { message_id: reply.text("messageId")?.into(), text: reply.text("text")?.into() }.into()
+        }
+        Some("reaction") => {
+            let reaction = fields("reaction", OF_REACTION)?;
+            let (message_id, reaction) = (reaction.text("messageId")?.into(), reaction.text("reaction")?.into());
+            Reaction { message_id, reaction }.into()
+        }
+        Some("attachment") => attachment(&fields("attachment", OF_ATTACHMENT)?)?.into(),
+        Some(_) => ReadReceipt { message_id: fields("readReceipt", &["messageId"])?.text("messageId")?.into() }.into(),
+        None => {
+            let number = |name: &str| content.small_number(name)?.ok_or_else(|| content.wrong(name, "missing"));
+            let (domain, tag, version) = (number("domain")?, number("tag")?, number("version")?);
+            Content { domain, tag, version, payload: content.bytes("payload")? }
+        }
     })
 }
 
@@ -71,4 +78,38 @@ pub(crate) fn read(message: &Message) -> Option<Value> {
         } }));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Failure;
+
+    fn sent(content: Value) -> Result<Content, String> {
+        let params: Parameters = serde_json::from_value(json!({ "content": content })).expect("an object");
+        to_send(&params).map_err(|failure| match failure {
+            Failure::Request(message) => message,
+            Failure::Sdk(error) => error.to_string(),
+        })
+    }
+
+    #[test]
+    fn f5_a_content_has_one_kind_and_only_its_fields() {
+        let reply = json!({ "messageId": "x", "text": "y" });
+        for (content, says) in [
+            (json!({ "text": "x", "reply": reply }), "content: must have one kind, not text and reply"),
+            (json!({ "text": "x", "tag": 1 }), "content.tag: unknown; known: text"),
+            (json!({ "texts": "x" }), "content.texts: unknown; known: domain, tag, version, payload"),
+            (json!({ "reply": { "messageId": "x", "text": "y", "txt": "z" } }), "content.reply.txt: unknown; known"),
+            (json!({ "reply": { "messageId": "x" } }), "content.reply.text: missing"),
+            (json!({ "domain": 7, "tag": 8, "version": 1, "payload": "0" }), "content.payload: must be hexadecimal"),
+            (json!({}), "content.domain: missing"),
+        ] {
+            let message = sent(content.clone()).expect_err("refused");
+            assert!(message.starts_with(says), "{content}: {message}");
+        }
+        assert_eq!(sent(json!({ "text": "x", "reply": null })), Ok("x".into()));
+        let raw = Content { domain: 7, tag: 8, version: 1, payload: vec![9] };
+        assert_eq!(sent(json!({ "domain": 7, "tag": 8, "version": 1, "payload": "09" })), Ok(raw));
+    }
 }

@@ -13,9 +13,9 @@ mod parameters;
 pub mod shapes;
 mod unique;
 
-pub use calls::call;
+pub use calls::{call, refuse_unknown_parameters};
 pub use failure::{Failure, Outcome};
-pub use options::options;
+pub use options::{options, refuse_unknown_options};
 pub use parameters::Parameters;
 pub use unique::GIVEN_TWICE;
 

@@ -6,6 +6,14 @@ use chatsdk::{Error, ErrorCode, Options, StorageKey, WakuOptions};
 use crate::failure::{Failure, Outcome};
 use crate::parameters::Parameters;
 
+const NAMES: &[&str] =
+    &["path", "storageKey", "peers", "clusterId", "shardCount", "transport", "acceptRollback", "protocol", "rln"];
+
+/// Refuses options that there are not, such as misspelt ones.
+pub fn refuse_unknown_options(params: &Parameters) -> Outcome<()> {
+    params.refuse_others(NAMES)
+}
+
 /// How a client is to be opened. `rln` is refused: programs that can make proofs take it out before, and give the options what
 /// they made of it.
 pub fn options(params: &Parameters) -> Outcome<Options> {
@@ -125,6 +133,21 @@ mod tests {
     fn s1_a_membership_that_nobody_took_out_is_refused() {
         let params = json!({ "path": "x", "storageKey": { "unprotected": true }, "rln": {} });
         assert!(refused(params).starts_with("rln: this program is built without a prover"));
+    }
+
+    #[test]
+    fn s4_an_option_that_there_is_not_is_refused_with_those_that_there_are() {
+        let checked = |params: serde_json::Value| match refuse_unknown_options(
+            &serde_json::from_value(params).expect("an object"),
+        ) {
+            Err(Failure::Request(message)) => message,
+            other => format!("{other:?}"),
+        };
+        let said =
+            checked(json!({ "path": "x", "storageKey": { "unprotected": true }, "peer": ["/ip4/127.0.0.1/tcp/1"] }));
+        assert!(said.starts_with("peer: unknown; known: path, storageKey, peers, "), "{said}");
+        let all: serde_json::Map<_, _> = NAMES.iter().map(|&name| (name.to_owned(), json!(1))).collect();
+        assert_eq!(checked(all.into()), "Ok(())");
     }
 
     #[test]

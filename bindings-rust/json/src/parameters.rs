@@ -92,6 +92,16 @@ impl Parameters {
         }
     }
 
+    /// Refuses names other than the known ones: a misspelt one would be left out without a word.
+    pub(crate) fn refuse_others(&self, known: &[&str]) -> Outcome<()> {
+        let mut others = self.names().filter(|name| self.get(name).is_some() && !known.contains(name));
+        match (others.next(), known) {
+            (None, _) => Ok(()),
+            (Some(name), []) => Err(self.wrong(name, "unknown; there are none")),
+            (Some(name), known) => Err(self.wrong(name, &format!("unknown; known: {}", known.join(", ")))),
+        }
+    }
+
     /// Why a field is refused.
     pub(crate) fn wrong(&self, name: &str, why: &str) -> Failure {
         Failure::request(format!("{}{name}: {why}", self.place))
