@@ -10,6 +10,7 @@ mod membership;
 mod model;
 mod open;
 mod options;
+mod redacted;
 mod search;
 #[cfg(test)]
 mod trap_tests;

@@ -17,8 +17,8 @@ pub struct Account {
     pub created_at: SystemTime,
 }
 
-/// An invite link we made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An invite link we made. `Debug` shows all but the link.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Invite {
     /// 16 hexadecimal characters.
     pub id: String,
@@ -132,8 +132,8 @@ pub enum FailureReason {
     SessionReplaced,
 }
 
-/// A message. [`Message::read`] gives its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A message. [`Message::read`] gives its value. `Debug` shows all but the content.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// Unique in its conversation, the same on both sides.
     pub id: String,
