@@ -40,12 +40,14 @@ func (c *Client) Close() error {
 		if c.engine != nil {
 			c.engine.Close()
 		}
+		// Nothing tells of the connection any more.
+		c.online.Store(false)
 		c.closed = release(context.Background(), c.options)
 	})
 	return c.closed
 }
 
-// Online tells whether at least one service node is connected.
+// Online tells whether at least one service node is connected; false after Close.
 func (c *Client) Online() bool { return c.online.Load() }
 
 // Stats of a client.

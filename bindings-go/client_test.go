@@ -404,7 +404,15 @@ func TestS3_AnOldCopyIsRefusedUntilTheApplicationAcceptsIt(t *testing.T) {
 func TestS1_AClosedClientSaysSoAndClosesTwice(t *testing.T) {
 	network := localnet.New()
 	client := join(t, options(t, network, filepath.Join(t.TempDir(), "chat.db")))
+	for deadline := time.Now().Add(20 * time.Second); !client.Online() || !client.Stats().Online; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not online")
+		}
+	}
 	client.close()
+	if client.Online() || client.Stats().Online {
+		t.Error("online after Close")
+	}
 	_, err := client.CreateAccount(t.Context())
 	wantError(t, err, chatsdk.ErrClosed)
 	_, err = client.Conversations(t.Context(), "")
