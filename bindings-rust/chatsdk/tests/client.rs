@@ -64,6 +64,17 @@ async fn f2_two_clients_chat_and_learn_how_far_their_messages_came() {
     bob.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn f3_a_closed_client_is_not_online() {
+    let (stage, network) = (Stage::new(), Network::default());
+    let mut alice = person(&stage, &network, "alice", raw()).await;
+    alice.until_online().await;
+    assert!(alice.chat.is_online() && alice.chat.stats().await.unwrap().online);
+    alice.chat.close().await.unwrap();
+    assert!(!alice.chat.is_online());
+    assert_eq!(alice.chat.stats().await.unwrap_err().code(), ErrorCode::Closed);
+}
+
 struct Move(String, String);
 
 impl ContentType for Move {

@@ -78,7 +78,7 @@ struct Inner {
 }
 
 impl Client {
-    /// True while at least one service node is connected.
+    /// True while at least one service node is connected; false once the client is closed.
     pub fn is_online(&self) -> bool {
         self.inner.online.load(Ordering::Relaxed)
     }
@@ -371,6 +371,8 @@ impl Inner {
         self.feed.close();
         self.acknowledger.close();
         self.engine.close().await;
+        // Nobody reports it any more.
+        self.online.store(false, Ordering::Relaxed);
         self.release().await
     }
 
