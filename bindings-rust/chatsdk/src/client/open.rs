@@ -43,6 +43,7 @@ impl Client {
             path,
             storage_key,
             mut waku,
+            network: _,
             protocol,
             rln: membership,
             accept_rollback,

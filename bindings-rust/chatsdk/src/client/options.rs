@@ -34,6 +34,8 @@ pub struct Options {
     pub(super) path: PathBuf,
     pub(super) storage_key: StorageKey,
     pub(super) waku: WakuOptions,
+    /// What `network` said; `waku` has it, too.
+    pub(super) network: Option<(u32, u32)>,
     pub(super) protocol: Config,
     pub(super) rln: Option<Arc<dyn RateLimitMembership>>,
     pub(super) accept_rollback: bool,
@@ -58,6 +60,7 @@ impl Options {
             path: path.into(),
             storage_key,
             waku: WakuOptions::new(DEFAULT_CLUSTER_ID, DEFAULT_SHARD_COUNT),
+            network: None,
             protocol: Config::default(),
             rln: None,
             accept_rollback: false,
@@ -77,14 +80,28 @@ impl Options {
 
     /// The network, the same for all who talk to each other. Default: cluster 42 with 8 shards.
     pub fn network(mut self, cluster_id: u32, shard_count: u32) -> Self {
+        self.network = Some((cluster_id, shard_count));
         (self.waku.cluster_id, self.waku.shard_count) = (cluster_id, shard_count);
         self
     }
 
-    /// Further settings of the Waku transport. Replaces what `peers` and `network` said.
+    /// Further settings of the Waku transport. If they name no peers, those of `peers` hold. What `network` says holds in any case.
+    ///
+    /// ```
+    /// use chatsdk::{Options, StorageKey, WakuOptions};
+    /// let options = Options::new("alice.db", StorageKey::passphrase("correct horse battery staple"))
+    ///     .peers(["/ip4/127.0.0.1/tcp/60000"])
+    ///     .waku(WakuOptions { relay: true, ..WakuOptions::new(42, 8) });
+    /// ```
     pub fn waku(mut self, options: WakuOptions) -> Self {
-        self.waku = options;
-        self
+        let earlier = std::mem::replace(&mut self.waku, options);
+        if self.waku.peers.is_empty() {
+            self.waku.peers = earlier.peers;
+        }
+        match self.network {
+            Some((cluster_id, shard_count)) => self.network(cluster_id, shard_count),
+            None => self,
+        }
     }
 
     /// The protocol's settings; a field that is zero has its default. `cluster_id` and `shard_count` are those of the network.
@@ -190,4 +207,31 @@ pub struct Stats {
     pub module_bytes: usize,
     /// How often the instance was made anew after a trap.
     pub restarts: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options::new("alice.db", StorageKey::Unprotected)
+    }
+
+    fn relay(cluster_id: u32, shard_count: u32) -> WakuOptions {
+        WakuOptions { relay: true, ..WakuOptions::new(cluster_id, shard_count) }
+    }
+
+    #[test]
+    fn f3_settings_of_the_transport_keep_the_peers_and_the_network_that_were_given() {
+        let of = |options: Options| (options.waku.peers, options.waku.cluster_id, options.waku.shard_count);
+        let one = || vec!["/ip4/127.0.0.1/tcp/1".to_owned()];
+        let other = || vec!["/ip4/127.0.0.1/tcp/2".to_owned()];
+        let kept = options().peers(one()).network(7, 4).waku(relay(42, 8));
+        assert!(kept.waku.relay);
+        assert_eq!(of(kept), (one(), 7, 4));
+        assert_eq!(of(options().waku(relay(42, 8)).peers(one()).network(7, 4)), (one(), 7, 4));
+        let theirs = WakuOptions { peers: other(), ..relay(9, 2) };
+        assert_eq!(of(options().peers(one()).waku(theirs)), (other(), 9, 2));
+        assert_eq!(of(options().waku(relay(9, 2))), (vec![], 9, 2));
+    }
 }
