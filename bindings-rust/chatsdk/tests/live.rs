@@ -1,4 +1,4 @@
-//! Clients over the real Waku service node. Skipped where `WAKU_NODE_BIN` names no binary.
+//! Clients over the real Waku service node, which `WAKU_NODE_BIN` names: `cargo test -- --include-ignored`.
 
 mod common;
 
@@ -55,20 +55,23 @@ async fn chat_both_ways(alice_waku: WakuOptions, bob_waku: WakuOptions) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs WAKU_NODE_BIN: the service node"]
 async fn f3_two_clients_chat_over_tcp_and_over_websockets() {
-    let Some(node) = ServiceNode::start() else { return };
+    let node = ServiceNode::start();
     chat_both_ways(waku(&node.tcp, false), waku(&node.websocket, false)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs WAKU_NODE_BIN: the service node"]
 async fn f3_a_client_of_relay_chats_with_one_of_light_push() {
-    let Some(node) = ServiceNode::start() else { return };
+    let node = ServiceNode::start();
     chat_both_ways(waku(&node.tcp, true), waku(&node.tcp, false)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs WAKU_NODE_BIN: the service node"]
 async fn f4_what_was_sent_in_an_absence_arrives_and_a_restart_in_the_middle_loses_nothing() {
-    let Some(node) = ServiceNode::start() else { return };
+    let node = ServiceNode::start();
     let stage = Stage::new();
     let mut alice = person(&stage, "alice", waku(&node.tcp, false)).await;
     let mut bob = person(&stage, "bob", waku(&node.tcp, false)).await;
@@ -112,8 +115,9 @@ async fn reopen(stage: &Stage, name: &str, node: &ServiceNode) -> Person {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs WAKU_NODE_BIN: the service node"]
 async fn f3_a_wrong_key_connects_to_nothing_and_an_unreachable_node_is_reported() {
-    let Some(node) = ServiceNode::start() else { return };
+    let node = ServiceNode::start();
     let stage = Stage::new();
     let mut alice = person(&stage, "alice", waku(&node.tcp, false)).await;
     alice.until_online().await;
@@ -130,8 +134,9 @@ async fn f3_a_wrong_key_connects_to_nothing_and_an_unreachable_node_is_reported(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs WAKU_NODE_BIN: the service node"]
 async fn f3_a_node_that_stands_still_is_left_and_found_again() {
-    let Some(node) = ServiceNode::start() else { return };
+    let node = ServiceNode::start();
     let stage = Stage::new();
     let impatient = |address: &str| WakuOptions {
         request_timeout: Duration::from_millis(500),
@@ -156,8 +161,9 @@ async fn f3_a_node_that_stands_still_is_left_and_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs WAKU_NODE_BIN: the service node"]
 async fn f3_a_node_that_pushes_all_the_time_keeps_the_subscription() {
-    let Some(node) = ServiceNode::start_with(&["--filter-idle-timeout", "4s"]) else { return };
+    let node = ServiceNode::start_with(&["--filter-idle-timeout", "4s"]);
     const TOPIC: &str = "/steady/1/messages/proto";
     let watchful = WakuOptions { watchdog_interval: Duration::from_millis(300), ..waku(&node.tcp, false) };
     let receiver = WakuTransport::new(watchful).unwrap();
@@ -189,8 +195,9 @@ async fn f3_a_node_that_pushes_all_the_time_keeps_the_subscription() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs WAKU_NODE_BIN: the service node"]
 async fn f3_a_burst_of_pushes_arrives_whole() {
-    let Some(node) = ServiceNode::start_with(&["--rate-limit", "0"]) else { return };
+    let node = ServiceNode::start_with(&["--rate-limit", "0"]);
     const TOPIC: &str = "/burst/1/messages/proto";
     const COUNT: usize = 1_500;
     let receiver = WakuTransport::new(waku(&node.tcp, false)).unwrap();
@@ -261,8 +268,9 @@ fn take_pushes(mut events: BoxStream<'static, Result<TransportEvent>>) -> watch:
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs WAKU_NODE_BIN: the service node"]
 async fn f4_history_of_what_was_missed_leaves_out_what_was_pushed() {
-    let Some(node) = ServiceNode::start_with(&["--rate-limit", "0"]) else { return };
+    let node = ServiceNode::start_with(&["--rate-limit", "0"]);
     const TOPIC: &str = "/missed/1/messages/proto";
     let small_pages = WakuOptions { history_page_size: 2, ..waku(&node.tcp, false) };
     let transport = WakuTransport::new(small_pages).unwrap();
@@ -326,8 +334,9 @@ async fn f4_history_of_what_was_missed_leaves_out_what_was_pushed() {
 
 /// More than one answer of the store holds.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs WAKU_NODE_BIN: the service node"]
 async fn f4_large_messages_that_were_missed_come_whole() {
-    let Some(node) = ServiceNode::start_with(&["--rate-limit", "0"]) else { return };
+    let node = ServiceNode::start_with(&["--rate-limit", "0"]);
     const TOPIC: &str = "/missed/1/large/proto";
     let transport = WakuTransport::new(waku(&node.tcp, false)).unwrap();
     let mut online = take_pushes(transport.start());

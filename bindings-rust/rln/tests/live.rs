@@ -1,4 +1,4 @@
-//! Clients over the real Waku service node with RLN. Skipped where `WAKU_NODE_RLN_BIN` names no binary.
+//! Clients over the real Waku service node with RLN, which `WAKU_NODE_RLN_BIN` names: `cargo test -- --include-ignored`.
 
 #[path = "../../chatsdk/tests/common/mod.rs"]
 mod common;
@@ -36,10 +36,11 @@ fn tally(log: &str) -> HashMap<String, u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs WAKU_NODE_RLN_BIN: the service node with RLN"]
 async fn s1_messages_over_the_quota_wait_are_announced_and_arrive_in_order_and_the_node_refuses_none() {
     let stage = Stage::new();
     let group = stage.folder.path().join("group");
-    let Some(node) = ServiceNode::start_rln(&group, 2, MESSAGES_PER_EPOCH, EPOCH_SECONDS) else { return };
+    let node = ServiceNode::start_rln(&group, 2, MESSAGES_PER_EPOCH, EPOCH_SECONDS);
     let alice =
         options(&stage, "alice", &node, false).rln(membership(&group).credentials(credentials(&group, 0)).unwrap());
     let mut alice = Person::open(alice).await;
@@ -99,10 +100,11 @@ async fn s1_messages_over_the_quota_wait_are_announced_and_arrive_in_order_and_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs WAKU_NODE_RLN_BIN: the service node with RLN"]
 async fn s1_credentials_of_another_group_open_no_client_and_reach_no_node() {
     let stage = Stage::new();
     let [group, other] = ["group", "other"].map(|name| stage.folder.path().join(name));
-    let Some(node) = ServiceNode::start_rln(&group, 1, MESSAGES_PER_EPOCH, EPOCH_SECONDS) else { return };
+    let node = ServiceNode::start_rln(&group, 1, MESSAGES_PER_EPOCH, EPOCH_SECONDS);
     drop(ServiceNode::start_rln(&other, 1, MESSAGES_PER_EPOCH, EPOCH_SECONDS));
     let wrong = membership(&group).credentials(credentials(&other, 0)).unwrap();
     for membership in [wrong, membership(&group)] {

@@ -19,20 +19,20 @@ pub struct ServiceNode {
 }
 
 impl ServiceNode {
-    /// `None`, with a word about it, where `WAKU_NODE_BIN` names no binary.
-    pub fn start() -> Option<Self> {
+    /// Panics where `WAKU_NODE_BIN` names no binary: a test that needs it says so with `#[ignore]`, and does not pass without.
+    pub fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// The same with flags of the node.
-    pub fn start_with(arguments: &[&str]) -> Option<Self> {
-        Some(Self::run(&binary(PLAIN)?, arguments))
+    pub fn start_with(arguments: &[&str]) -> Self {
+        Self::run(&binary(PLAIN), arguments)
     }
 
     /// A node that demands proofs of a new group, whose files it puts into the folder: group.json, and a member-N.json for each of
-    /// the members. `None`, with a word about it, where `WAKU_NODE_RLN_BIN` names no binary.
-    pub fn start_rln(folder: &Path, members: u32, messages_per_epoch: u32, epoch_seconds: u32) -> Option<Self> {
-        let binary = binary(WITH_RLN)?;
+    /// the members. Panics where `WAKU_NODE_RLN_BIN` names no binary.
+    pub fn start_rln(folder: &Path, members: u32, messages_per_epoch: u32, epoch_seconds: u32) -> Self {
+        let binary = binary(WITH_RLN);
         let [members, limit, epoch] = [members, messages_per_epoch, epoch_seconds].map(|number| number.to_string());
         let made = Command::new(&binary)
             .args(["rln-group", "--members", &members, "--limit", &limit, "--epoch", &epoch, "--out"])
@@ -41,7 +41,7 @@ impl ServiceNode {
             .unwrap_or_else(|error| panic!("{binary}: {error}"));
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let group = folder.join("group.json");
-        Some(Self::run(&binary, &["--log-level", "info", "--rln-group", group.to_str().unwrap()]))
+        Self::run(&binary, &["--log-level", "info", "--rln-group", group.to_str().unwrap()])
     }
 
     fn run(binary: &str, arguments: &[&str]) -> Self {
@@ -101,10 +101,16 @@ impl Drop for ServiceNode {
     }
 }
 
-fn binary(variable: &str) -> Option<String> {
-    let binary = std::env::var(variable).ok();
-    if binary.is_none() {
-        eprintln!("skipped: set {variable} to the service node's binary (see waku-node/README.md)");
+fn binary(variable: &str) -> String {
+    std::env::var(variable)
+        .unwrap_or_else(|_| panic!("set {variable} to the service node's binary (see waku-node/README.md)"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[should_panic(expected = "set CHATSDK_NO_SUCH_NODE to the service node's binary")]
+    fn s4_a_test_that_needs_a_node_does_not_pass_without_one() {
+        super::binary("CHATSDK_NO_SUCH_NODE");
     }
-    binary
 }

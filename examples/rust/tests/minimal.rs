@@ -22,8 +22,9 @@ fn u3_the_count_notices_a_longer_example() {
 }
 
 #[test]
+#[ignore = "needs WAKU_NODE_BIN: the service node"]
 fn u3_the_minimal_example_chats_and_goes_on_after_a_restart() {
-    let Some(node) = ServiceNode::start() else { return };
+    let node = ServiceNode::start();
     let folder = tempfile::tempdir().unwrap();
     let person = |name: &str, link: &[&str]| {
         let path = folder.path().join(name);
