@@ -70,8 +70,12 @@ func (c *Client) ChangeStorageKey(ctx context.Context, oldKey, newKey keys.Key) 
 	if err := fault.OfContext(ctx); err != nil {
 		return err
 	}
-	if oldKey.IsUnprotected() || newKey.IsUnprotected() {
-		return fault.New(abi.ErrorCode_INVALID_ARGUMENT, "newKey: protection cannot be added or taken away; make a new database")
+	const refused = "%s: protection cannot be added or taken away; make a new database"
+	switch {
+	case oldKey.IsUnprotected():
+		return fault.New(abi.ErrorCode_INVALID_ARGUMENT, refused, "oldKey")
+	case newKey.IsUnprotected():
+		return fault.New(abi.ErrorCode_INVALID_ARGUMENT, refused, "newKey")
 	}
 	stored, err := c.options.Storage.GetHeader(ctx)
 	if err != nil {
@@ -79,20 +83,20 @@ func (c *Client) ChangeStorageKey(ctx context.Context, oldKey, newKey keys.Key) 
 	}
 	derivation, err := newKey.NewDerivation(ctx)
 	if err != nil {
-		return err
+		return namedKey(err, "newKey")
 	}
 	oldHostKey, err := oldKey.Derive(ctx, stored.GetHeader().GetDerivation())
 	if err != nil {
-		return err
+		return namedKey(err, "oldKey")
 	}
 	defer clear(oldHostKey)
 	newHostKey, err := newKey.Derive(ctx, derivation)
 	if err != nil {
-		return err
+		return namedKey(err, "newKey")
 	}
 	if err := c.engine.Rekey(ctx, oldHostKey, derivation, newHostKey); err != nil {
 		clear(newHostKey)
-		return err
+		return namedKey(err, "oldKey")
 	}
 	return nil
 }
@@ -163,7 +167,7 @@ type InviteOptions struct {
 // CreateInvite (U2) makes a link to share out of band.
 func (c *Client) CreateInvite(ctx context.Context, accountID string, options InviteOptions) (Invite, error) {
 	if options.ValidFor < 0 || options.ValidFor > 0 && options.ValidFor < time.Millisecond {
-		return Invite{}, fault.New(abi.ErrorCode_INVALID_ARGUMENT, "validFor: %v; give at least a millisecond", options.ValidFor)
+		return Invite{}, fault.New(abi.ErrorCode_INVALID_ARGUMENT, "ValidFor: %v; give at least a millisecond", options.ValidFor)
 	}
 	invite, err := c.chat.CreateInvite(ctx, &abi.CreateInviteRequest{
 		AccountId: accountID, ValidForMs: uint64(options.ValidFor.Milliseconds()), Reusable: options.Reusable,
@@ -200,12 +204,12 @@ func (c *Client) InspectInvite(ctx context.Context, link string) (InviteDetails,
 
 // AcceptInvite (U1) starts a conversation with the link's author, who need not be online, by a first message. It fails as InspectInvite, and
 // with INVITE_ALREADY_ACCEPTED, INVITE_OWN, CONTENT_TOO_LARGE.
-func (c *Client) AcceptInvite(ctx context.Context, accountID, link string, first Sendable) (Conversation, error) {
-	content, err := contentOf(first)
+func (c *Client) AcceptInvite(ctx context.Context, accountID, link string, content Sendable) (Conversation, error) {
+	encoded, err := contentOf(content)
 	if err != nil {
 		return Conversation{}, err
 	}
-	sent, err := c.chat.AcceptInvite(ctx, &abi.AcceptInviteRequest{AccountId: accountID, Link: link, Content: content})
+	sent, err := c.chat.AcceptInvite(ctx, &abi.AcceptInviteRequest{AccountId: accountID, Link: link, Content: encoded})
 	if err != nil {
 		return Conversation{}, err
 	}

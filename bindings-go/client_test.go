@@ -428,10 +428,10 @@ func TestS1_AClosedClientSaysSoAndClosesTwice(t *testing.T) {
 func TestS1_BadOptionsAreNamed(t *testing.T) {
 	network := localnet.New()
 	for want, change := range map[string]func(*chatsdk.Options){
-		"path: missing":       func(o *chatsdk.Options) { o.Path = "" },
-		"storageKey: missing": func(o *chatsdk.Options) { o.StorageKey = keys.Key{} },
-		"Peers[0]":            func(o *chatsdk.Options) { o.Transport, o.Peers = nil, []string{"node.example:8000"} },
-		"app_name":            func(o *chatsdk.Options) { o.Protocol = &abi.Config{AppName: "NOT A NAME"} },
+		"Path: missing":          func(o *chatsdk.Options) { o.Path = "" },
+		"StorageKey: missing":    func(o *chatsdk.Options) { o.StorageKey = keys.Key{} },
+		"Peers[0]":               func(o *chatsdk.Options) { o.Transport, o.Peers = nil, []string{"node.example:8000"} },
+		"Protocol.AppName: give": func(o *chatsdk.Options) { o.Protocol = &abi.Config{AppName: "NOT A NAME"} },
 	} {
 		settings := options(t, network, filepath.Join(t.TempDir(), "chat.db"))
 		change(&settings)

@@ -34,7 +34,7 @@ func (c *Client) Conversation(ctx context.Context, conversationID string) (Conve
 	}
 	if len(found) == 0 {
 		return Conversation{}, fault.New(abi.ErrorCode_CONVERSATION_NOT_FOUND,
-			"conversationId: no conversation %q; list the conversations", conversationID)
+			"conversationID: no conversation %q; list the conversations", conversationID)
 	}
 	return found[0], nil
 }

@@ -36,7 +36,7 @@ func (o *Options) takeRLN() error {
 	}
 	var err error
 	if absent.Is(o.RLN) {
-		err = fault.New(abi.ErrorCode_INVALID_ARGUMENT, "rln: a %T that is nil; give the one that rln.NewMembership made, or leave RLN out", o.RLN)
+		err = fault.New(abi.ErrorCode_INVALID_ARGUMENT, "RLN: a %T that is nil; give the one that rln.NewMembership made, or leave RLN out", o.RLN)
 	} else {
 		o.rateLimit, err = o.RLN.RateLimit()
 	}
@@ -52,9 +52,9 @@ func (o Options) checkRLN() error {
 	case o.RLN == nil:
 		return nil
 	case o.Protocol.GetRateLimit() != nil:
-		return fault.New(abi.ErrorCode_INVALID_ARGUMENT, "rln: Protocol.RateLimit was given as well; leave it out: the membership says what the limit is")
+		return fault.New(abi.ErrorCode_INVALID_ARGUMENT, "RLN: Protocol.RateLimit was given as well; leave it out: the membership says what the limit is")
 	case o.Waku.Prover != nil:
-		return fault.New(abi.ErrorCode_INVALID_ARGUMENT, "rln: Waku.Prover was given as well; leave it out: the membership makes the proofs")
+		return fault.New(abi.ErrorCode_INVALID_ARGUMENT, "RLN: Waku.Prover was given as well; leave it out: the membership makes the proofs")
 	}
 	return nil
 }

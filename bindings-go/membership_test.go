@@ -242,7 +242,7 @@ func TestS4_ANilMembershipIsRefusedAndOneThatPanicsLeavesNoLock(t *testing.T) {
 	settings.RLN = (*member)(nil)
 	_, err := chatsdk.Open(t.Context(), settings)
 	wantError(t, err, chatsdk.ErrInvalidArgument)
-	if !strings.Contains(err.Error(), "rln: a *chatsdk_test.member that is nil") {
+	if !strings.Contains(err.Error(), "RLN: a *chatsdk_test.member that is nil") {
 		t.Errorf("got %v", err)
 	}
 
@@ -265,8 +265,8 @@ func TestS4_ANilMembershipIsRefusedAndOneThatPanicsLeavesNoLock(t *testing.T) {
 
 func TestS1_AMembershipIsTheOnlyOneToSayWhatTheLimitIs(t *testing.T) {
 	for want, change := range map[string]func(*chatsdk.Options){
-		"rln: Protocol.RateLimit": func(o *chatsdk.Options) { o.Protocol = &abi.Config{RateLimit: &abi.RateLimit{}} },
-		"rln: Waku.Prover":        func(o *chatsdk.Options) { o.Waku.Prover = &member{} },
+		"RLN: Protocol.RateLimit": func(o *chatsdk.Options) { o.Protocol = &abi.Config{RateLimit: &abi.RateLimit{}} },
+		"RLN: Waku.Prover":        func(o *chatsdk.Options) { o.Waku.Prover = &member{} },
 	} {
 		settings, m := withMember(t, localnet.New(), filepath.Join(t.TempDir(), "chat.db"), memberCredentials)
 		change(&settings)

@@ -99,7 +99,8 @@ func (c *Client) Message(ctx context.Context, conversationID, messageID string) 
 		return Message{}, err
 	}
 	if len(found) == 0 {
-		return Message{}, fault.New(abi.ErrorCode_MESSAGE_NOT_FOUND, "messageId: no message %q; page through the conversation", messageID)
+		return Message{}, fault.New(abi.ErrorCode_MESSAGE_NOT_FOUND,
+			"messageID: no message %q; page through the conversation", messageID)
 	}
 	return found[0], nil
 }
@@ -206,8 +207,8 @@ func (p Page) before() *abi.Position {
 
 func (p Page) limit() (uint32, error) {
 	limit := cmp.Or(p.Limit, defaultLimit)
-	if limit < 0 {
-		limit = 0
+	if limit < 1 || limit > changes.LargestLimit {
+		return 0, fault.New(abi.ErrorCode_INVALID_ARGUMENT, "Limit: %d, must be from 1 to %d", limit, changes.LargestLimit)
 	}
-	return uint32(min(limit, 1<<20)), changes.CheckLimit(uint32(min(limit, 1<<20)))
+	return uint32(limit), nil
 }

@@ -40,7 +40,7 @@ func Open(ctx context.Context, options Options) (*Client, error) {
 		failure = client.open(ctx)
 	}
 	if failure != nil {
-		return nil, failure
+		return nil, namedOption(failure, client.options)
 	}
 	opened = true
 	return client, nil
@@ -82,7 +82,7 @@ func (c *Client) open(ctx context.Context) error {
 		clear(parts.Config.GetRateLimit().GetCredentials())
 		return err
 	}
-	c.engine, c.chat = driver, abi.NewChat(driver)
+	c.engine, c.chat = driver, abi.NewChat(core{driver})
 	if err := c.openKept(driver.TakeCredentials()); err != nil {
 		return err
 	}

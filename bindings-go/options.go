@@ -137,7 +137,7 @@ func (o Options) openStorage() (abi.Storage, error) {
 		return o.Storage, nil
 	}
 	if o.Path == "" {
-		return nil, fault.New(abi.ErrorCode_INVALID_ARGUMENT, "path: missing; name a database file, or give a storage")
+		return nil, fault.New(abi.ErrorCode_INVALID_ARGUMENT, "Path: missing; name a database file, or give a Storage")
 	}
 	return sqlite.Open(o.Path, sqlite.Options{Create: true})
 }

@@ -19,7 +19,9 @@ type entry struct {
 	service, account string
 }
 
-func (e entry) String() string { return fmt.Sprintf("service %q, account %q", e.service, e.account) }
+func (e entry) String() string {
+	return fmt.Sprintf("service %q, account %q", e.service, e.account)
+}
 
 // read gives the key of the entry; nil if there is none. The keyring may ask the user: it is waited for until the context ends. It fails with
 // WRONG_KEY if the entry holds something else.
@@ -35,7 +37,7 @@ func (e entry) read(ctx context.Context) ([]byte, error) {
 	if err != nil || len(key) != Length || hex.EncodeToString(key) != text {
 		// Not the cause: it quotes the text.
 		return nil, fault.New(abi.ErrorCode_WRONG_KEY,
-			"storageKey.keyring: %v holds something other than a key of this SDK; name another entry", e)
+			"StorageKey: %v holds something other than a key of this SDK; name another entry", e)
 	}
 	return key, nil
 }
@@ -74,5 +76,5 @@ func unavailable(cause error) error {
 		return cause
 	}
 	return fault.Because(abi.ErrorCode_KEYRING_UNAVAILABLE, cause,
-		"storageKey.keyring: the system has no usable keyring; unlock it, or give a passphrase or a raw key")
+		"StorageKey: the system has no usable keyring; unlock it, or give a passphrase or a raw key")
 }

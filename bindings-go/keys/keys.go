@@ -154,7 +154,7 @@ func (k Key) fromKeyring(ctx context.Context, named entry) ([]byte, error) {
 	// The caller's names are read, not the file's: a foreign file must not choose the entry.
 	if k.entry != named {
 		return nil, fault.New(abi.ErrorCode_WRONG_KEY,
-			"storageKey.keyring: %v is not the entry of this database, which is %v", k.entry, named)
+			"StorageKey: %v is not the entry of this database, which is %v; name that one", k.entry, named)
 	}
 	key, err := k.entry.read(ctx)
 	if err != nil {
@@ -162,7 +162,7 @@ func (k Key) fromKeyring(ctx context.Context, named entry) ([]byte, error) {
 	}
 	if key == nil {
 		return nil, fault.New(abi.ErrorCode_WRONG_KEY,
-			"storageKey.keyring: the keyring has no %v; restore the entry, or open the database where it was made", k.entry)
+			"StorageKey: the keyring has no %v; restore the entry, or open the database where it was made", k.entry)
 	}
 	return key, nil
 }
@@ -174,24 +174,24 @@ func (k Key) check() error {
 		return nil
 	case rawKey:
 		if len(k.secret()) != Length {
-			return invalid("storageKey.rawKey", fmt.Sprintf("%d bytes, must be exactly %d", len(k.secret()), Length))
+			return invalid("keys.Raw of %d bytes; give exactly %d", len(k.secret()), Length)
 		}
 		return nil
 	case passphrase:
 		switch {
 		case len(k.secret()) == 0:
-			return invalid("storageKey.passphrase", "must not be empty; for no protection give keys.Unprotected()")
+			return invalid("keys.Passphrase of an empty text; for no protection give keys.Unprotected()")
 		case !utf8.Valid(k.secret()):
-			return invalid("storageKey.passphrase", "is no UTF-8; give valid Unicode")
+			return invalid("keys.Passphrase of a text that is no UTF-8; give valid Unicode")
 		}
 		return nil
 	case keyringKey:
 		if k.entry.service == "" || k.entry.account == "" {
-			return invalid("storageKey.keyring", "service and account must not be empty")
+			return invalid("keys.Keyring without a service or an account; name both")
 		}
 		return nil
 	default:
-		return invalid("storageKey", "missing; give keys.Passphrase, keys.Raw, keys.Keyring or keys.Unprotected")
+		return invalid("missing; give keys.Passphrase, keys.Raw, keys.Keyring or keys.Unprotected")
 	}
 }
 
@@ -199,9 +199,9 @@ func (k Key) check() error {
 func normalized(text []byte) []byte { return norm.NFC.Append(nil, text...) }
 
 func (k Key) wrongKind(needed string) error {
-	return fault.New(abi.ErrorCode_WRONG_KEY, "storageKey.%s: this database %s", string(k.kind), needed)
+	return fault.New(abi.ErrorCode_WRONG_KEY, "StorageKey: it is of the kind %s, and this database %s", string(k.kind), needed)
 }
 
-func invalid(field, what string) error {
-	return fault.New(abi.ErrorCode_INVALID_ARGUMENT, "%s: %s", field, what)
+func invalid(format string, arguments ...any) error {
+	return fault.New(abi.ErrorCode_INVALID_ARGUMENT, "StorageKey: "+format, arguments...)
 }

@@ -113,16 +113,16 @@ func TestS2_AFileCannotAskForUnboundedWork(t *testing.T) {
 
 func TestS2_MalformedKeysAreNamed(t *testing.T) {
 	for field, key := range map[string]keys.Key{
-		"storageKey: missing":   {},
-		"storageKey.passphrase": keys.Passphrase(""),
-		"storageKey.rawKey":     keys.Raw(make([]byte, 31)),
-		"storageKey.keyring":    keys.Keyring("app", ""),
+		"StorageKey: missing":         {},
+		"StorageKey: keys.Passphrase": keys.Passphrase(""),
+		"StorageKey: keys.Raw":        keys.Raw(make([]byte, 31)),
+		"StorageKey: keys.Keyring":    keys.Keyring("app", ""),
 	} {
 		_, err := key.NewDerivation(t.Context())
 		wantCode(t, err, abi.ErrorCode_INVALID_ARGUMENT, field)
 	}
 	_, err := keys.Passphrase("half \xed\xa0\x80 pair").NewDerivation(t.Context())
-	wantCode(t, err, abi.ErrorCode_INVALID_ARGUMENT, "storageKey.passphrase")
+	wantCode(t, err, abi.ErrorCode_INVALID_ARGUMENT, "StorageKey: keys.Passphrase")
 }
 
 func TestS2_AKeyOfAnotherKindIsWrong(t *testing.T) {

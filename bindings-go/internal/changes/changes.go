@@ -10,10 +10,10 @@ import (
 	"chatsdk/internal/fault"
 )
 
-const (
-	tagLength    = 8
-	largestLimit = 1000
-)
+const tagLength = 8
+
+// LargestLimit of a list.
+const LargestLimit = 1000
 
 // Check refuses, with INTERNAL, changes that no core makes: with them refused up front, applying the others cannot fail halfway for
 // its input.
@@ -67,8 +67,8 @@ func checkTags(field string, tags []byte) error {
 
 // CheckLimit fails with INVALID_ARGUMENT unless limit is from 1 to 1,000.
 func CheckLimit(limit uint32) error {
-	if limit < 1 || limit > largestLimit {
-		return fault.New(abi.ErrorCode_INVALID_ARGUMENT, "limit: %d, must be from 1 to %d", limit, largestLimit)
+	if limit < 1 || limit > LargestLimit {
+		return fault.New(abi.ErrorCode_INVALID_ARGUMENT, "limit: %d, must be from 1 to %d", limit, LargestLimit)
 	}
 	return nil
 }
