@@ -34,7 +34,7 @@ func (c *Client) Conversation(ctx context.Context, conversationID string) (Conve
 	}
 	if len(found) == 0 {
 		return Conversation{}, fault.New(abi.ErrorCode_CONVERSATION_NOT_FOUND,
-			"conversationID: no conversation %q; list the conversations", conversationID)
+			"conversationID: no conversation %s; list the conversations", fault.Quoted(conversationID))
 	}
 	return found[0], nil
 }

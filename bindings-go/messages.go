@@ -100,7 +100,7 @@ func (c *Client) Message(ctx context.Context, conversationID, messageID string) 
 	}
 	if len(found) == 0 {
 		return Message{}, fault.New(abi.ErrorCode_MESSAGE_NOT_FOUND,
-			"messageID: no message %q; page through the conversation", messageID)
+			"messageID: no message %s; page through the conversation", fault.Quoted(messageID))
 	}
 	return found[0], nil
 }

@@ -136,3 +136,20 @@ func TestS1_ErrorsOfOpeningNameOptions(t *testing.T) {
 		wantMessage(t, err, test.want, test.message)
 	}
 }
+
+func TestS1_ErrorsQuoteTheBeginningOfWhatIsLong(t *testing.T) {
+	client := join(t, options(t, localnet.New(), filepath.Join(t.TempDir(), "chat.db")))
+	ctx, long := t.Context(), strings.Repeat("x", 1<<20)
+	_, conversation := client.Conversation(ctx, long)
+	_, message := client.Message(ctx, "nope", long)
+	derivation := &abi.KeyDerivation{Derivation: &abi.KeyDerivation_Keyring{Keyring: &abi.Keyring{Service: long, Account: long}}}
+	_, entry := keys.Keyring(long, "other").Derive(ctx, derivation)
+	_, kind := keys.Passphrase("x").Derive(ctx, derivation)
+	for want, err := range map[error]error{
+		chatsdk.ErrConversationNotFound: conversation, chatsdk.ErrMessageNotFound: message, chatsdk.ErrWrongKey: errors.Join(entry, kind),
+	} {
+		if text := fmt.Sprint(err); !errors.Is(err, want) || len(text) > 1000 || !strings.Contains(text, "(1048576 bytes)") {
+			t.Errorf("%v: %d bytes: %.200s", want, len(text), text)
+		}
+	}
+}

@@ -20,7 +20,7 @@ type entry struct {
 }
 
 func (e entry) String() string {
-	return fmt.Sprintf("service %q, account %q", e.service, e.account)
+	return fmt.Sprintf("service %s, account %s", fault.Quoted(e.service), fault.Quoted(e.account))
 }
 
 // read gives the key of the entry; nil if there is none. The keyring may ask the user: it is waited for until the context ends. It fails with
