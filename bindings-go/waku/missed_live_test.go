@@ -4,14 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
 
 	"chatsdk/abi"
 	"chatsdk/internal/servicenode"
 	"chatsdk/waku"
+	"chatsdk/waku/internal/shards"
 	"chatsdk/waku/internal/wire"
 )
 
@@ -66,6 +70,58 @@ func TestF4_HistoryBringsWhatWasMissedWithoutWhatWasPushed(t *testing.T) {
 	}
 	if got, err := alice.stored(t, true); err != nil || len(got) != 15 {
 		t.Errorf("another process, to which nothing was pushed: %q, %v", got, err)
+	}
+}
+
+func TestF4_WhatWasMissedComesThoughItIsTooMuchForOneAnswerOfANode(t *testing.T) {
+	node := servicenode.Start(t)
+	alice := listen(t, waku.Options{Peers: []string{node.TCP}})
+	bob := listen(t, waku.Options{Peers: []string{node.TCP}})
+	alice.awaitOnline(t)
+	bob.awaitOnline(t)
+	var sent []string
+	for i := range 20 {
+		sent = append(sent, strings.Repeat(string(rune('a'+i)), 140<<10))
+		alice.publish(t, topic, sent[i])
+	}
+	if got, err := bob.stored(t, true); err != nil || !slices.Equal(got, sent) {
+		t.Errorf("%d of %d came, %v", len(got), len(sent), err)
+	}
+}
+
+func TestF4_AMessageWithoutATimestampInAStoreFailsNoQuery(t *testing.T) {
+	node := servicenode.Start(t, "--max-clock-skew", "0")
+	bob := listen(t, waku.Options{Peers: []string{node.TCP}})
+	bob.awaitOnline(t)
+	network := shards.Network{ClusterID: 42, ShardCount: 8}
+	pubsubTopic, err := network.PubsubTopic(topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := peer.AddrInfoFromString(node.TCP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another := newPusher(t)
+	if err := another.Connect(t.Context(), *info); err != nil {
+		t.Fatal(err)
+	}
+	undated := &wire.WakuMessage{Payload: []byte("undated"), ContentTopic: topic}
+	if err := wire.Push(t.Context(), another, info.ID, pubsubTopic, undated); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().UnixNano()
+	kept, err := wire.Query(t.Context(), another, info.ID, &wire.StoreRequest{
+		PubsubTopic: &pubsubTopic, ContentTopics: []string{topic}, TimeStart: proto.Int64(now - int64(time.Hour)), TimeEnd: proto.Int64(now + int64(time.Hour)),
+	})
+	if err != nil || len(kept.GetMessages()) != 1 {
+		t.Fatalf("the node keeps %d, %v", len(kept.GetMessages()), err)
+	}
+	bob.publish(t, topic, "dated")
+	for _, missedOnly := range []bool{false, true} {
+		if got, err := bob.stored(t, missedOnly); err != nil || !slices.Equal(got, []string{"dated"}) {
+			t.Errorf("missed only: %v: %q, %v", missedOnly, got, err)
+		}
 	}
 }
 

@@ -25,6 +25,8 @@ type archive struct {
 	failAfter int
 	// omits a message whose hash it gives.
 	omits *wire.WakuMessage
+	// most messages in an answer by hash; 0: any number.
+	most int
 	// fetched counts the messages that it gave whole.
 	fetched int
 }
@@ -76,6 +78,10 @@ func (a *archive) byHash(request *wire.StoreRequest) (*wire.StoreResponse, error
 	response := &wire.StoreResponse{}
 	for _, message := range a.messages {
 		asked := slices.ContainsFunc(request.GetMessageHashes(), func(hash []byte) bool { return bytes.Equal(hash, hashOf(message)) })
+		if a.most > 0 && len(response.GetMessages()) == a.most {
+			response.PaginationCursor = response.GetMessages()[0].GetMessageHash()
+			break
+		}
 		if asked && message != a.omits {
 			// In no order.
 			response.Messages = slices.Insert(response.Messages, 0, a.entry(message, true))

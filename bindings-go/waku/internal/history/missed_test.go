@@ -73,6 +73,77 @@ func TestF4_ANodeThatOmitsAMessageWhoseHashItGaveIsNotBelieved(t *testing.T) {
 	}
 }
 
+func TestF4_ANodeThatEndsItsAnswersAtSomeSizeIsAskedForTheRest(t *testing.T) {
+	messages := archiveOf([]int{1, 2, 3, 4, 5, 6, 7}, missedTopic)
+	var want []string
+	for _, message := range messages {
+		want = append(want, string(message.GetPayload()))
+	}
+	small := &archive{messages: messages, failAfter: -1, most: 1}
+	if got, err := missed(messages, nil, small.node); err != nil || !slices.Equal(got, want) || small.fetched != len(want) {
+		t.Errorf("got %v, %v, want %v; %d were downloaded", got, err, want, small.fetched)
+	}
+	small.omits = messages[2]
+	if got, err := missed(messages, nil, small.node); err == nil {
+		t.Errorf("ended as if complete, with %v", got)
+	}
+}
+
+// hashOfGoWaku: a message without a timestamp has 8 zero bytes in its place.
+func hashOfGoWaku(message *wire.WakuMessage) []byte {
+	dated := proto.CloneOf(message)
+	dated.Timestamp = proto.Int64(message.GetTimestamp())
+	return hashOf(dated)
+}
+
+func TestF4_AMessageWithoutATimestampFailsNoQuery(t *testing.T) {
+	sound := &wire.WakuMessage{Payload: []byte("sound"), ContentTopic: missedTopic, Timestamp: proto.Int64(2_000_000)}
+	undated := &wire.WakuMessage{Payload: []byte("undated"), ContentTopic: missedTopic}
+	// Filed under the time when it arrived.
+	node := func(_ context.Context, request *wire.StoreRequest) (*wire.StoreResponse, error) {
+		response := &wire.StoreResponse{}
+		for _, message := range []*wire.WakuMessage{undated, sound} {
+			entry := &wire.StoreEntry{MessageHash: hashOfGoWaku(message)}
+			if request.GetIncludeData() {
+				entry.Message = message
+			}
+			response.Messages = append(response.Messages, entry)
+		}
+		return response, nil
+	}
+	options := history.Options{Nodes: func() []history.Node { return []history.Node{node} }, Pushed: pushed(nil), PageSize: 2, Rounds: 2, Pause: time.Microsecond}
+	groups := []history.Group{{PubsubTopic: pubsubTopic, Topics: []string{missedTopic}}}
+	var got []string
+	for page, err := range history.Messages(t.Context(), groups, 1, 100, options) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, message := range page {
+			got = append(got, string(message.GetPayload()))
+		}
+	}
+	if !slices.Equal(got, []string{"sound"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestS3_ANodeThatNamesAPushedMessageOfAnotherTimeSkipsNothingAtTheNext(t *testing.T) {
+	messages := archiveOf([]int{1, 2, 3, 200}, missedTopic)
+	asked := 0
+	hostile := func(context.Context, *wire.StoreRequest) (*wire.StoreResponse, error) {
+		if asked++; asked > 1 {
+			return nil, errors.New("the node is gone")
+		}
+		late := hashOf(messages[3])
+		return &wire.StoreResponse{Messages: []*wire.StoreEntry{{MessageHash: late}}, PaginationCursor: late}, nil
+	}
+	sound := &archive{messages: messages, failAfter: -1}
+	got, err := missed(messages, []int{3}, hostile, sound.node)
+	if want := []string{"/a/1/x/proto0", "/a/1/x/proto1", "/a/1/x/proto2"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}
+
 func TestF4_AnotherNodeGoesOnInTheMiddleOfKnownAndUnknownMessages(t *testing.T) {
 	// Several at one time, where the one node stops.
 	messages := archiveOf([]int{1, 2, 2, 2, 2, 3, 4}, missedTopic)

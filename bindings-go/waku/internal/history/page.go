@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"chatsdk/waku/internal/shards"
 	"chatsdk/waku/internal/wire"
 )
@@ -74,25 +72,45 @@ func (r *reader) missed(response *wire.StoreResponse, page *answer) (map[shards.
 
 // fetch gives exactly the messages of these hashes, oldest first.
 func (r *reader) fetch(ctx context.Context, node Node, hashes map[shards.Hash]bool) (Page, error) {
-	request := &wire.StoreRequest{IncludeData: true, PaginationForward: true, PaginationLimit: proto.Uint64(r.options.PageSize)}
-	for hash := range hashes {
-		request.MessageHashes = append(request.MessageHashes, hash[:])
-	}
-	response, err := node(ctx, request)
-	if err != nil {
-		return nil, err
-	}
-	messages := slices.DeleteFunc(messagesOf(response), func(message *wire.WakuMessage) bool {
-		hash := shards.MessageHash(r.group.PubsubTopic, message)
-		wanted := hashes[hash]
-		delete(hashes, hash)
-		return !wanted
-	})
-	if len(hashes) > 0 {
-		return nil, errOmitted
+	var messages Page
+	for len(hashes) > 0 {
+		before := len(hashes)
+		response, err := node(ctx, byHash(hashes, r.options.PageSize))
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range response.GetMessages() {
+			hash := r.hashOf(entry)
+			if entry.GetMessage() != nil && hashes[hash] {
+				messages = append(messages, entry.GetMessage())
+				delete(hashes, hash)
+			}
+		}
+		// A node ends an answer at some size.
+		cut := len(response.GetPaginationCursor()) > 0 && len(hashes) < before
+		if len(hashes) > 0 && !cut {
+			return nil, errOmitted
+		}
 	}
 	slices.SortStableFunc(messages, func(a, b *wire.WakuMessage) int { return cmp.Compare(a.GetTimestamp(), b.GetTimestamp()) })
 	return messages, nil
+}
+
+func byHash(hashes map[shards.Hash]bool, limit uint64) *wire.StoreRequest {
+	request := &wire.StoreRequest{IncludeData: true, PaginationForward: true, PaginationLimit: &limit}
+	for hash := range hashes {
+		request.MessageHashes = append(request.MessageHashes, hash[:])
+	}
+	return request
+}
+
+// hashOf a message, which is taken from the answer where it has no timestamp: go-waku puts 8 zero bytes in its place, others nothing.
+func (r *reader) hashOf(entry *wire.StoreEntry) shards.Hash {
+	stated := entry.GetMessageHash()
+	if entry.GetMessage().GetTimestamp() == 0 && len(stated) == len(shards.Hash{}) {
+		return shards.Hash(stated)
+	}
+	return shards.MessageHash(r.group.PubsubTopic, entry.GetMessage())
 }
 
 func messagesOf(response *wire.StoreResponse) Page {
