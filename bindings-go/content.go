@@ -1,6 +1,8 @@
 package chatsdk
 
 import (
+	"errors"
+
 	"google.golang.org/protobuf/proto"
 
 	"chatsdk/abi"
@@ -53,6 +55,9 @@ type ContentType[Value any] struct {
 func (t ContentType[Value]) Of(value Value) Sendable {
 	return sendable(func() (Content, error) {
 		payload, err := t.Encode(value)
+		if errors.Is(err, abi.ErrContentTooLarge) {
+			return Content{}, err
+		}
 		if err != nil {
 			return Content{}, fault.Because(abi.ErrorCode_INVALID_ARGUMENT, err, "content: it cannot be encoded; see the cause")
 		}
@@ -180,7 +185,14 @@ func basic[Value any, Message any, Pointer interface {
 }](tag uint32, toMessage func(Value) Pointer, fromMessage func(Pointer) Value) ContentType[Value] {
 	return ContentType[Value]{
 		Tag: tag, Version: 1,
-		Encode: func(value Value) ([]byte, error) { return proto.Marshal(toMessage(value)) },
+		Encode: func(value Value) ([]byte, error) {
+			message := toMessage(value)
+			// Before it is copied.
+			if size := proto.Size(message); size > abi.MaximumLength {
+				return nil, contentTooLarge(size)
+			}
+			return proto.Marshal(message)
+		},
 		Decode: func(payload []byte, _ uint32) (value Value, err error) {
 			message := Pointer(new(Message))
 			if err := proto.Unmarshal(payload, message); err != nil {
