@@ -117,6 +117,32 @@ async fn f5_content_types_of_the_sdk_and_of_the_application_travel() {
     assert_eq!(alice.chat.send(&id, "").await.unwrap_err().code(), ErrorCode::InvalidArgument);
 }
 
+/// The core is asked about none of those above 64 MiB, which is what it can be asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn f5_a_content_of_any_size_above_the_largest_is_too_large_and_changes_nothing() {
+    let (stage, network) = (Stage::new(), Network::default());
+    let (alice, bob, id) = acquainted(&stage, &network, [raw(), raw()]).await;
+    const LIMIT: usize = 64 << 20;
+    for size in [5 << 20, LIMIT - 1000, LIMIT - 40, LIMIT, LIMIT + 1, 2 * LIMIT] {
+        let error = alice.chat.send(&id, "x".repeat(size)).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::ContentTooLarge, "{size}: {error}");
+        assert!(error.message().starts_with("content.payload: "), "{size}: {error}");
+    }
+    let me = alice.chat.default_account().await.unwrap();
+    let link = {
+        let theirs = bob.chat.default_account().await.unwrap();
+        bob.chat.create_invite(&theirs.id, InviteOptions::default()).await.unwrap().link
+    };
+    let error = alice.chat.accept_invite(&me.id, &link, "x".repeat(LIMIT)).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::ContentTooLarge, "{error}");
+    let error = alice.chat.accept_invite(&me.id, &"x".repeat(LIMIT), "Hello!").await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
+    assert_eq!(alice.chat.stats().await.unwrap().restarts, 0);
+    assert_eq!(alice.chat.messages(&id, Page::default()).await.unwrap().len(), 1);
+    alice.close().await;
+    bob.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn f4_messages_of_an_absence_arrive_with_the_history_and_events_once() {
     let (stage, network) = (Stage::new(), Network::default());

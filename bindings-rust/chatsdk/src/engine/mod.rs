@@ -6,6 +6,7 @@
 mod core;
 mod effects;
 mod parts;
+mod request;
 mod settings;
 mod untaken;
 mod worker;
@@ -202,6 +203,7 @@ impl Engine {
 /// A call of the application. It is not begun if its future is dropped before its turn.
 impl ChatCaller for Arc<Engine> {
     async fn call(&self, input: input::Input) -> Result<reply::Reply> {
+        request::check_length(&input)?;
         let answer = self.shared.take(input).await?;
         answer.ok_or_else(|| Error::new(ErrorCode::Internal, "the core gave no reply; report this"))
     }
