@@ -1,6 +1,7 @@
 //! Contents, there and back.
 
-use chatsdk::{AttachmentReference, Content, Message, Reaction, ReadReceipt, Reply, Text};
+use chatsdk::abi::MAXIMUM_LENGTH;
+use chatsdk::{AttachmentReference, Content, Error, ErrorCode, Message, Reaction, ReadReceipt, Reply, Text};
 use serde_json::{Value, json};
 
 use crate::failure::Outcome;
@@ -15,6 +16,11 @@ const OF_RAW: &[&str] = &["domain", "tag", "version", "payload"];
 
 /// What is to be sent: of one kind.
 pub(crate) fn to_send(params: &Parameters) -> Outcome<Content> {
+    let size = params.get("content").map_or(0, size_of);
+    if size > MAXIMUM_LENGTH {
+        let message = format!("content: {size} bytes; send an attachment reference");
+        return Err(Error::new(ErrorCode::ContentTooLarge, message).into());
+    }
     let content = params.object("content")?;
     let mut given = KINDS.into_iter().filter(|kind| content.get(kind).is_some());
     let kind = given.next();
@@ -42,6 +48,18 @@ pub(crate) fn to_send(params: &Parameters) -> Outcome<Content> {
             Content { domain, tag, version, payload: content.bytes("payload")? }
         }
     })
+}
+
+/// Before anything is copied: of all texts in it, where those of a payload are hexadecimal.
+fn size_of(content: &Value) -> usize {
+    match content {
+        Value::String(text) => text.len(),
+        Value::Array(elements) => elements.iter().map(size_of).sum(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| if name == "payload" { size_of(value) / 2 } else { size_of(value) }).sum()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
 }
 
 fn attachment(fields: &Parameters) -> Outcome<AttachmentReference> {
@@ -91,6 +109,18 @@ mod tests {
             Failure::Request(message) => message,
             Failure::Sdk(error) => error.to_string(),
         })
+    }
+
+    #[test]
+    fn f5_a_content_above_what_can_be_sent_is_too_large_before_it_is_copied() {
+        let many = "0".repeat(MAXIMUM_LENGTH + 2);
+        for content in [json!({ "text": &many }), json!({ "reply": { "messageId": "x", "text": &many } })] {
+            let said = sent(content).expect_err("refused");
+            assert!(said.starts_with("CONTENT_TOO_LARGE: content: 671088"), "{said}");
+        }
+        let raw = |payload: &str| json!({ "domain": 7, "tag": 8, "version": 1, "payload": payload });
+        assert_eq!(sent(raw(&many)).map(|content| content.payload.len()), Ok(MAXIMUM_LENGTH / 2 + 1));
+        assert!(sent(raw(&many.repeat(2))).expect_err("refused").starts_with("CONTENT_TOO_LARGE: "));
     }
 
     #[test]
