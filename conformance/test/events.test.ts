@@ -35,7 +35,7 @@ describe("an application that deals with no events", () => {
   test("F2 has a bounded number of bytes of them, and gets the others, in order and once each, as it deals with those", () => {
     const { bob, shown, tags, acknowledge } = withoutLoop(40, 2 * MIB);
     expect(bob.machine.disk.keysUnder("event/").length).toBe(40);
-    expect(size(shown())).toBeLessThan(20 * MIB);
+    expect(size(shown())).toBeLessThan(12 * MIB);
     for (let dealtWith = -1; dealtWith < tags().length; ) {
       dealtWith = tags().length;
       acknowledge(shown().at(-1)!.eventNumber);
@@ -67,7 +67,7 @@ describe("an application that deals with no events", () => {
   });
 
   test("F2 loses none to a step that fails, or whose commit fails", () => {
-    const { world, bob, shown, tags, acknowledge } = withoutLoop(10, 2 * MIB);
+    const { world, bob, shown, tags, acknowledge } = withoutLoop(6, 2 * MIB);
     const seen = tags().length;
     const last = shown().at(-1)!.eventNumber;
     bob.machine.prepare(world.nowMs, { case: "acknowledgeEvents", value: { eventNumber: last } });
@@ -75,7 +75,7 @@ describe("an application that deals with no events", () => {
     expect(() => bob.call({ case: "deleteAccount", value: { accountId: "none" } }, "done")).toThrow("account_id");
     expect(tags().length).toBe(seen);
     acknowledge(last);
-    expect(tags()).toEqual(Array.from({ length: 10 }, (_, i) => i));
+    expect(tags()).toEqual(Array.from({ length: 6 }, (_, i) => i));
   });
 
   test("F6 deletes a conversation: the messages that wait to be shown are never shown", () => {

@@ -1,12 +1,13 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { type Payload, PayloadSchema, type SdsMessageSchema } from "@chatsdk/abi/wire_pb";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { OutcomeSchema } from "@chatsdk/abi/host_pb";
+import { FrameSchema, type Payload, PayloadSchema, type SdsMessageSchema } from "@chatsdk/abi/wire_pb";
 import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
 import { encodeEnvelope } from "../../core/src/envelope/envelope.ts";
 import { decodeInvite } from "../../core/src/invite/invite-link.ts";
 import { MAX_SKIPPED_KEYS } from "../../core/src/ratchet/skipped-keys.ts";
 import { MAX_AHEAD } from "../../core/src/reliability/incoming-stream.ts";
-import { MAX_SEGMENTS } from "../../core/src/segmentation/segmentation.ts";
+import { MAX_SEGMENTS, split } from "../../core/src/segmentation/segmentation.ts";
 import { forgeHandshake, Insider } from "../src/adversary.ts";
 import { reported } from "../src/chatter.ts";
 import { pair, Person, text } from "../src/people.ts";
@@ -39,6 +40,15 @@ function dark(config = {}) {
   const session = () => new Thief(bob.machine).conversation(conversationId).session!;
   const stream = () => new Thief(bob.machine).conversation(conversationId).reliability!;
   return { world, alice, bob, conversationId, insider, deliver, say, session, stream, slowest: () => slowestMs };
+}
+
+/** Bytes of the largest result of a step of theirs from now on. */
+function largestOutcome({ machine }: Person): () => number {
+  let largest = 0;
+  machine.watch = (outcome) => {
+    largest = Math.max(largest, toBinary(OutcomeSchema, outcome).length);
+  };
+  return () => largest;
 }
 
 function sendInput(conversationId: string, value: string) {
@@ -181,6 +191,55 @@ describe("a peer with a good session that wants our memory", () => {
     expect(slowest()).toBeLessThan(SLOWEST_MS);
     bob.send(conversationId, "still able");
     expect(bob.machine.disk.keysUnder("out/").length).toBe(turns + 1);
+  });
+
+  test("R1 what a gap has held back is shown a megabyte at a time, in order, also by a process that starts in between", () => {
+    const { world, bob, say } = dark();
+    const largest = largestOutcome(bob);
+    const texts = Array.from({ length: 200 }, (_, i) => `${i} ${"x".repeat(60_000)}`);
+    for (const [i, value] of texts.entries()) say({ sequence: 3 + i }, message(value));
+    let wakes = 0;
+    world.fault = (_, { case: input }) => (input === "wake" && ++wakes === 5 ? "before the commit" : undefined);
+    world.run(3100);
+    expect(bob.texts.length).toBeGreaterThan(20);
+    world.run(10_000);
+    expect(wakes).toBeGreaterThan(10);
+    expect(bob.texts.slice(1).map((value) => value.slice(0, 4))).toEqual(texts.map((value) => value.slice(0, 4)));
+    expect(bob.machine.disk.keysUnder("held/")).toEqual([]);
+    expect(largest()).toBeLessThan(8 * 1024 * KB);
+    expect(say({}, message("goes on"))).toBe(true);
+    expect(bob.texts.at(-1)).toBe("goes on");
+  });
+
+  test.each([
+    ["in time", 1000],
+    ["late", 10_000],
+  ])("R1 a page of history that completes large messages by the dozen, %s, shows them a few at a time", (_, waitMs) => {
+    const { world, bob, insider, say } = dark();
+    const texts = Array.from({ length: 12 }, (_, i) => `${i} ${"x".repeat(300_000)}`);
+    const last: Uint8Array[] = [];
+    let sequence = 3;
+    for (const value of texts) {
+      const parts = split(create(FrameSchema, { timestampMs: 5n, content: text(value) }));
+      for (const payload of parts.slice(0, -1)) say({ sequence: sequence++ }, payload);
+      last.push(insider.seal({ sequence: sequence++ }, parts.at(-1)));
+    }
+    // "In time" it waits for one before all of them.
+    if (waitMs < 3000) last.unshift(insider.seal({ sequence: 2 }, message("the first")));
+    world.run(waitMs);
+    expect(bob.texts).toEqual(["hello"]);
+    const largest = largestOutcome(bob);
+    const envelopes = last.map((payload) => ({ topic: "/t", payload }));
+    world.feed(bob.machine, { case: "historyPage", value: { queryId: "h", envelopes, more: true } });
+    expect(bob.texts.length).toBeLessThan(7);
+    world.run(1000);
+    expect(bob.texts.slice(waitMs < 3000 ? 2 : 1).map((value) => value.slice(0, 3))).toEqual(
+      texts.map((value) => value.slice(0, 3)),
+    );
+    // Nothing had come after the last one.
+    expect(bob.eventsOf("messageReceived").filter(({ recovered }) => recovered).length).toBe(waitMs < 3000 ? 0 : 11);
+    expect(largest()).toBeLessThan(10 * 1024 * KB);
+    expect(bob.machine.disk.keysUnder("held/").length + bob.machine.disk.keysUnder("segment/").length).toBe(0);
   });
 
   test("R1 synchronization messages leave nothing behind, however many", () => {

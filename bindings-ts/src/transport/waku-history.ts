@@ -1,13 +1,13 @@
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { waku } from "@waku/sdk";
 import { backoff, sleep } from "./deadline.ts";
-import type { StorePage, StoreQuery, WakuMessage } from "./waku-wire.ts";
+import type { StoredMessage, StorePage, StoreQuery, WakuMessage } from "./waku-wire.ts";
 
 /** What one store node is asked. */
 interface StoreNode {
   query(query: StoreQuery, signal: AbortSignal): Promise<StorePage<WakuMessage>>;
   hashes(query: StoreQuery, signal: AbortSignal): Promise<StorePage<Uint8Array>>;
-  messages(hashes: Uint8Array[], signal: AbortSignal): Promise<WakuMessage[]>;
+  messages(hashes: Uint8Array[], signal: AbortSignal): Promise<StoredMessage[]>;
 }
 
 export interface HistoryOptions {
@@ -52,6 +52,44 @@ function toNs(ms: number): bigint {
   return ms >= Number(LARGEST_NS / NS_PER_MS) ? LARGEST_NS : BigInt(ms) * NS_PER_MS;
 }
 
+/** What was read in the order of timestamps: how far that came. */
+class Reading {
+  newest: bigint;
+  #atNewest = new Set<string>();
+  /** Of no interval, such as those without a timestamp. */
+  readonly #strange = new Set<string>();
+
+  constructor(
+    readonly startNs: bigint,
+    readonly endNs: bigint,
+  ) {
+    this.newest = startNs;
+  }
+
+  covers(time: bigint): boolean {
+    return time >= this.startNs && time < this.endNs;
+  }
+
+  has(hash: string, time: bigint): boolean {
+    return time === this.newest && this.#atNewest.has(hash);
+  }
+
+  /** True if this is progress. */
+  note(hash: string, time: bigint): boolean {
+    if (!this.covers(time)) return added(this.#strange, hash);
+    if (time > this.newest) {
+      this.newest = time;
+      this.#atNewest = new Set();
+    }
+    return time === this.newest && added(this.#atNewest, hash);
+  }
+}
+
+function added<Value>(set: Set<Value>, value: Value): boolean {
+  const before = set.size;
+  return set.add(value).size > before;
+}
+
 async function* pagesOf(
   group: TopicGroup,
   startNs: bigint,
@@ -60,90 +98,112 @@ async function* pagesOf(
 ): AsyncGenerator<WakuMessage[]> {
   const wanted = new Set(group.topics);
   let query: StoreQuery = { ...group, startNs, endNs, limit: options.pageSize, cursor: undefined };
-  // Where to resume at another node, which may not know this one's cursor: from the newest timestamp seen, leaving out
-  // what was yielded with it. The cursor alone would repeat messages, the timestamp alone skip those of equal time.
-  let newest = startNs;
-  let atNewest = new Set<string>();
+  // Where to resume at another node, which may not know this one's cursor: from the newest timestamp read, leaving out
+  // what was read with it. The cursor alone would repeat messages, the timestamp alone skip those of equal time.
+  const all = new Reading(startNs, endNs);
+  let ofNode = all;
   let node: StoreNode | undefined;
+  const failures = new Map<StoreNode, number>();
   let stalls = 0;
+
+  /** Another node is asked from here on. */
+  function stalled(error: unknown): void {
+    if (++stalls > options.rounds) throw error;
+    if (node !== undefined) failures.set(node, (failures.get(node) ?? 0) + 1);
+    node = undefined;
+  }
 
   for (;;) {
     let page: Page;
     if (node === undefined) {
-      query = { ...query, startNs: newest, cursor: undefined };
-      [node, page] = await firstAnswer(query, options);
+      query = { ...query, startNs: all.newest, cursor: undefined };
+      ofNode = new Reading(all.newest, endNs);
+      [node, page] = await firstAnswer(query, options, failures);
     } else {
       try {
         page = await pageOf(node, query, options);
       } catch (error) {
         options.signal.throwIfAborted();
-        if (++stalls > options.rounds) throw error;
-        node = undefined;
+        stalled(error);
         continue;
       }
     }
+    let nodeProgressed = false;
     const fresh: WakuMessage[] = [];
-    for (const message of page.messages) {
-      const time = timeOf(message);
-      if (!wanted.has(message.contentTopic) || time < startNs || time >= endNs) continue;
-      const hash = messageHash(group.pubsubTopic, message);
-      if (time === newest && atNewest.has(hash)) continue;
-      if (time > newest) {
-        newest = time;
-        atNewest = new Set();
-      }
-      if (time === newest) atNewest.add(hash);
-      fresh.push(message);
+    for (const { hash, time, message } of page.entries) {
+      nodeProgressed = ofNode.note(hash, time) || nodeProgressed;
+      if (all.has(hash, time)) continue;
+      if (all.note(hash, time)) stalls = 0;
+      if (message !== undefined && wanted.has(message.contentTopic) && all.covers(time)) fresh.push(message);
     }
-    if (page.knownUntilNs > newest) {
-      newest = page.knownUntilNs;
-      atNewest = new Set();
-    }
-    if (page.length > 0) stalls = 0;
     if (fresh.length > 0) yield fresh;
-    if (page.cursor === undefined || page.length === 0) return;
+    if (page.cursor === undefined || page.entries.length === 0) return;
     query = { ...query, cursor: page.cursor };
+    if (!nodeProgressed) stalled(new Error("the node gives what it gave before"));
   }
 }
 
 interface Page {
-  /** Those not left out, oldest first. */
-  messages: WakuMessage[];
-  /** With those left out. */
-  length: number;
-  /** The newest timestamp of those left out. */
-  knownUntilNs: bigint;
+  /** Oldest first; without a message: it was left out. */
+  entries: { hash: string; time: bigint; message: WakuMessage | undefined }[];
   cursor: Uint8Array | undefined;
 }
 
 async function pageOf(node: StoreNode, query: StoreQuery, { known, signal }: HistoryOptions): Promise<Page> {
   if (known === undefined) {
     const { entries, cursor } = await node.query(query, signal);
-    return { messages: entries, length: entries.length, knownUntilNs: 0n, cursor };
+    return { entries: entries.map((message) => entryOf(query.pubsubTopic, message)), cursor };
   }
-  const { entries, cursor } = await node.hashes(query, signal);
-  if (entries.length > query.limit) throw new Error("the node gives more hashes than it was asked for");
-  const missed = new Map(entries.map((hash) => [bytesToHex(hash), hash]));
-  let knownUntilNs = 0n;
-  for (const hash of missed.keys()) {
-    const timestamp = known.get(hash);
-    if (timestamp === undefined) continue;
-    missed.delete(hash);
-    if (timestamp > knownUntilNs) knownUntilNs = timestamp;
+  const { entries: hashes, cursor } = await node.hashes(query, signal);
+  if (hashes.length > query.limit) throw new Error("the node gives more hashes than it was asked for");
+  const missed = new Map<string, Uint8Array>();
+  const entries: Page["entries"] = [];
+  for (const bytes of hashes) {
+    const hash = bytesToHex(bytes);
+    const time = known.get(hash);
+    if (time === undefined) missed.set(hash, bytes);
+    else entries.push({ hash, time, message: undefined });
   }
-  const messages = missed.size === 0 ? [] : await node.messages([...missed.values()], signal);
-  for (const message of messages) missed.delete(messageHash(query.pubsubTopic, message));
-  if (missed.size > 0) throw new Error("the node does not give a message that it has named");
-  messages.sort((a, b) => compare(timeOf(a), timeOf(b)));
-  return { messages, length: entries.length, knownUntilNs, cursor };
+  entries.push(...(await fetchAll(node, query.pubsubTopic, missed, signal)));
+  return { entries: entries.sort((a, b) => compare(a.time, b.time)), cursor };
 }
 
-/** The first page that any node gives, trying all of them `rounds` times. */
-async function firstAnswer(query: StoreQuery, options: HistoryOptions): Promise<[StoreNode, Page]> {
+/** All of them, or the node has not answered. One answer may hold a part. */
+async function fetchAll(
+  node: StoreNode,
+  pubsubTopic: string,
+  missed: Map<string, Uint8Array>,
+  signal: AbortSignal,
+): Promise<Page["entries"]> {
+  const found: Page["entries"] = [];
+  while (missed.size > 0) {
+    const before = missed.size;
+    for (const { hash: stated, message } of await node.messages([...missed.values()], signal)) {
+      const entry = entryOf(pubsubTopic, message);
+      // Implementations do not agree on the hash of a message without a timestamp.
+      if (entry.time === 0n) entry.hash = bytesToHex(stated);
+      if (missed.delete(entry.hash)) found.push(entry);
+    }
+    if (missed.size === before) throw new Error("the node does not give a message that it has named");
+  }
+  return found;
+}
+
+function entryOf(pubsubTopic: string, message: WakuMessage): Page["entries"][number] {
+  return { hash: messageHash(pubsubTopic, message), time: timeOf(message), message };
+}
+
+/** The first page that any node gives, trying all of them `rounds` times, those that have failed less often first. */
+async function firstAnswer(
+  query: StoreQuery,
+  options: HistoryOptions,
+  failures: ReadonlyMap<StoreNode, number>,
+): Promise<[StoreNode, Page]> {
   let failure: unknown = new Error("no store node is connected");
+  const failuresOf = (node: StoreNode): number => failures.get(node) ?? 0;
   for (let round = 0; round < options.rounds; round++) {
     if (round > 0) await sleep(backoff(round, options.pauseMs, 10_000), options.signal);
-    for (const node of options.nodes()) {
+    for (const node of options.nodes().toSorted((a, b) => failuresOf(a) - failuresOf(b))) {
       try {
         return [node, await pageOf(node, query, options)];
       } catch (error) {

@@ -7,6 +7,7 @@ import {
   filterRequest,
   lightPush,
   PushRoom,
+  type StoredMessage,
   type StorePage,
   type StoreQuery,
   storeHashes,
@@ -165,7 +166,7 @@ export class WakuPeer {
     return this.#askStore(signal, (either) => storeHashes(this.#connection, query, either));
   }
 
-  async messages(hashes: Uint8Array[], signal: AbortSignal): Promise<WakuMessage[]> {
+  async messages(hashes: Uint8Array[], signal: AbortSignal): Promise<StoredMessage[]> {
     return this.#askStore(signal, (either) => storeMessages(this.#connection, hashes, either));
   }
 

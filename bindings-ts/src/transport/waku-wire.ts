@@ -162,6 +162,12 @@ export interface StoreQuery {
   cursor: Uint8Array | undefined;
 }
 
+/** A message of a store, with the hash that the node states. */
+export interface StoredMessage {
+  hash: Uint8Array;
+  message: WakuMessage;
+}
+
 /** A page of messages, or of their hashes. */
 export interface StorePage<Entry> {
   entries: Entry[];
@@ -175,7 +181,7 @@ export async function storeQuery(
   signal: AbortSignal,
 ): Promise<StorePage<WakuMessage>> {
   const answer = await askStore(connection, { ...fieldsOf(query), includeData: true }, signal);
-  return { entries: messagesOf(answer), cursor: cursorOf(answer) };
+  return { entries: answer.messages.flatMap(({ message }) => message ?? []), cursor: cursorOf(answer) };
 }
 
 /** Deterministic message hashes, in the order of the messages. */
@@ -185,15 +191,15 @@ export async function storeHashes(
   signal: AbortSignal,
 ): Promise<StorePage<Uint8Array>> {
   const answer = await askStore(connection, { ...fieldsOf(query), includeData: false }, signal);
-  return { entries: answer.messages.flatMap(({ messageHash }) => messageHash ?? []), cursor: cursorOf(answer) };
+  return { entries: answer.messages.map(({ messageHash }) => hashOf(messageHash)), cursor: cursorOf(answer) };
 }
 
-/** What the node has of these, in any order. */
+/** What the node has of these, in any order; as much of it as it gives in one answer. */
 export async function storeMessages(
   connection: Connection,
   messageHashes: Uint8Array[],
   signal: AbortSignal,
-): Promise<WakuMessage[]> {
+): Promise<StoredMessage[]> {
   const answer = await askStore(
     connection,
     {
@@ -205,7 +211,9 @@ export async function storeMessages(
     },
     signal,
   );
-  return messagesOf(answer);
+  return answer.messages.flatMap(({ messageHash, message }) =>
+    message === undefined ? [] : [{ hash: hashOf(messageHash), message }],
+  );
 }
 
 type StoreRequest = Omit<proto_store.StoreQueryRequest, "requestId">;
@@ -234,8 +242,9 @@ async function askStore(
   return answer;
 }
 
-function messagesOf(answer: proto_store.StoreQueryResponse): WakuMessage[] {
-  return answer.messages.flatMap(({ message }) => message ?? []);
+function hashOf(messageHash: Uint8Array | undefined): Uint8Array {
+  if (messageHash?.length !== 32) throw new Error("store query: an entry without a message hash of 32 bytes");
+  return messageHash;
 }
 
 function cursorOf({ paginationCursor }: proto_store.StoreQueryResponse): Uint8Array | undefined {

@@ -16,6 +16,9 @@ import type { StreamIds } from "../reliability/sds.ts";
 import { Keys } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
 
+/** A time that is over. */
+const AT_ONCE_MS = 1;
+
 /**
  * A conversation within one step: its record, decoded (hence a copy), and what must be kept in line with it: the tags
  * of the hints it awaits, its entry in the timer queue, its row in the message store.
@@ -163,6 +166,7 @@ export class Conversation {
     const times = [stream.ackDueMs, stream.resendMs, stream.gapMs, stream.expiryMs, stream.retryMs, stream.segmentsMs]
       .map(Number)
       .filter((time) => time !== 0);
+    if (stream.showUntil !== 0) times.push(AT_ONCE_MS);
     const oldestSkipped = this.record.session?.skipped[0];
     if (oldestSkipped) times.push(Number(oldestSkipped.skippedMs) + SKIPPED_KEY_LIFETIME_MS);
     return times.length === 0 ? 0 : Math.min(...times);

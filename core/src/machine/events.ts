@@ -5,7 +5,7 @@ import type { Step, Steps } from "./step.ts";
 
 /** The application has at most so many events at a time, and of a size of about so many bytes. */
 const MAX_SHOWN = 1000;
-const MAX_SHOWN_SIZE = 16 * 1024 * 1024;
+const MAX_SHOWN_SIZE = 8 * 1024 * 1024;
 
 /** Events that the application has and has not dealt with, oldest first. */
 type Shown = readonly { number: bigint; size: number }[];

@@ -28,7 +28,7 @@ import {
 } from "./prekeys.ts";
 import { Keys, lastPart } from "./records.ts";
 import { newStream } from "./setting-up.ts";
-import { showHeld } from "./showing.ts";
+import { showAllHeld } from "./showing.ts";
 import type { Step, Steps } from "./step.ts";
 import { sendSync } from "./synchronizing.ts";
 
@@ -50,7 +50,7 @@ export function* markLost(step: Step, conversation: Conversation): Steps<void> {
 function* endStreams(step: Step, conversation: Conversation): Steps<void> {
   yield* failAll(step, conversation);
   const lost = wanted(conversation);
-  yield* showHeld(step, conversation, conversation.stream.highestKnown);
+  yield* showAllHeld(step, conversation);
   yield* reportLost(step, conversation, lost);
 }
 

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { DeliveryStatus, type Message, MessageSchema } from "@chatsdk/abi/api_pb";
-import { HeldRecordSchema, type Reliability, SegmentRecordSchema } from "@chatsdk/abi/records_pb";
+import { type HeldRecord, HeldRecordSchema, type Reliability, SegmentRecordSchema } from "@chatsdk/abi/records_pb";
 import { type Frame, type Payload, PayloadSchema, type Segment } from "@chatsdk/abi/wire_pb";
 import { bytesToHex } from "../bytes.ts";
 import { decode, encode } from "../codec.ts";
@@ -10,7 +10,7 @@ import { isSettled } from "../reliability/incoming-stream.ts";
 import { peerId } from "../reliability/sds.ts";
 import { checkSegment, join, MAX_SEGMENTS } from "../segmentation/segmentation.ts";
 import type { Conversation } from "./conversation.ts";
-import { Keys } from "./records.ts";
+import { Keys, lastPart } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
 
 /** Largest time a JavaScript Date can hold. */
@@ -44,18 +44,16 @@ function frameDefect(frame: Frame): string | undefined {
 /** Shows a message in its turn: at once if nothing before it is outstanding, else it is held back. */
 export function* showInOrder(step: Step, conversation: Conversation, arrived: Arrived): Steps<void> {
   const { stream } = conversation;
-  if (arrived.sequence <= stream.shown) return yield* show(step, conversation, arrived);
-  if (arrived.sequence > stream.shown + 1) {
-    const record = create(HeldRecordSchema, {
-      payload: encode(PayloadSchema, arrived.payload),
-      lamport: arrived.lamport,
-    });
-    step.put(HeldRecordSchema, Keys.held(conversation.id, arrived.sequence), record);
-    return;
+  const { sequence, lamport, payload } = arrived;
+  const isItsTurn = sequence <= stream.shown + 1;
+  if (isItsTurn && !step.hasShownEnough) {
+    stream.shown = Math.max(stream.shown, sequence);
+    yield* show(step, conversation, arrived);
+  } else {
+    const record = create(HeldRecordSchema, { payload: encode(PayloadSchema, payload), lamport });
+    step.put(HeldRecordSchema, Keys.held(conversation.id, sequence), record);
+    if (isItsTurn) stream.showUntil = Math.max(stream.showUntil, sequence);
   }
-  stream.shown++;
-  yield* show(step, conversation, arrived);
-  yield* showSettled(step, conversation);
 }
 
 /** Shows what follows without a gap. */
@@ -66,18 +64,40 @@ export function* showSettled(step: Step, conversation: Conversation): Steps<void
   yield* showHeld(step, conversation, until);
 }
 
-/** Shows all that is held up to `until`, passing over what is not there. */
+/** Shows what is held up to `until`, passing over what is not there. What is too much for a step follows at once (`showMore`). */
 export function* showHeld(step: Step, conversation: Conversation, until: number): Steps<void> {
   const { stream } = conversation;
-  while (stream.shown < until) {
-    const sequence = ++stream.shown;
-    const key = Keys.held(conversation.id, sequence);
-    const held = yield* step.get(HeldRecordSchema, key);
-    if (!held) continue;
-    step.delete(key);
-    const payload = decode(PayloadSchema, held.payload, "held payload");
-    yield* show(step, conversation, { sequence, lamport: held.lamport, payload, recovered: false });
-  }
+  if (until > stream.shown) stream.showUntil = Math.max(stream.showUntil, until);
+  if (stream.showUntil !== 0) yield* showMore(step, conversation, () => step.hasShownEnough);
+}
+
+/** All in one step: the stream ends. */
+export function* showAllHeld(step: Step, conversation: Conversation): Steps<void> {
+  conversation.stream.showUntil = conversation.stream.highestKnown;
+  yield* showMore(step, conversation, () => false);
+}
+
+const BATCH = 32;
+
+function* showMore(step: Step, conversation: Conversation, isEnough: () => boolean): Steps<void> {
+  const { stream } = conversation;
+  let due: { key: string; record: HeldRecord }[];
+  do {
+    const held = yield* step.scan(HeldRecordSchema, Keys.heldOf(conversation.id), BATCH);
+    due = held.filter(({ key }) => Number(lastPart(key)) <= stream.showUntil);
+    for (const { key, record } of due) {
+      if (isEnough()) return;
+      const sequence = Number(lastPart(key));
+      step.delete(key);
+      // It came late, when the step had shown enough.
+      const recovered = sequence <= stream.shown;
+      stream.shown = Math.max(stream.shown, sequence);
+      const payload = decode(PayloadSchema, record.payload, "held payload");
+      yield* show(step, conversation, { sequence, lamport: record.lamport, payload, recovered });
+    }
+  } while (due.length === BATCH);
+  stream.shown = Math.max(stream.shown, stream.showUntil);
+  stream.showUntil = 0;
 }
 
 function* show(step: Step, conversation: Conversation, arrived: Arrived): Steps<void> {
@@ -157,6 +177,7 @@ function* showFrame(
   arrived: Pick<Arrived, "sequence" | "lamport" | "recovered">,
 ): Steps<void> {
   const content = frame.content!;
+  step.noteShown(content.payload.length);
   const read = readReceiptOf(content);
   if (read !== undefined) return yield* noteRead(step, conversation, read);
   const message: Message = create(MessageSchema, {

@@ -38,6 +38,9 @@ export type Answer = readonly Pick<Record, "key" | "value">[];
 /** A part of a step: yields what it must read, returns what it found out. */
 export type Steps<Result> = Generator<Read, Result, Answer>;
 
+/** Bytes of contents that a step shows before it leaves the rest to the next. The last one may be as long as contents are. */
+const MOST_SHOWN = 1024 * 1024;
+
 /** A change of the message store, not sealed yet. */
 type RowChange =
   | { case: "putMessage"; value: Message }
@@ -84,6 +87,7 @@ export class Step {
   readonly #effects: Effect[] = [];
   readonly #events: Event[] = [];
   #timersChanged = false;
+  #shownBytes = 0;
   /** There may be events to show. */
   eventsChanged = false;
 
@@ -294,6 +298,17 @@ export class Step {
     const stored = create(EventSchema, { eventNumber, accountId, conversationId, event });
     this.put(EventSchema, Keys.event(eventNumber), stored);
     this.eventsChanged = true;
+  }
+
+  /** A content of so many bytes became a row and an event. */
+  noteShown(bytes: number): void {
+    this.#shownBytes += bytes;
+    this.#parent?.noteShown(bytes);
+  }
+
+  /** More is for the next step: a guest's memory must hold a step. */
+  get hasShownEnough(): boolean {
+    return this.#parent?.hasShownEnough ?? this.#shownBytes >= MOST_SHOWN;
   }
 
   /** Once, in the order of numbers: see `EventWindow`. */

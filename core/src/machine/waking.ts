@@ -10,7 +10,7 @@ import { expireOutgoing, isSetUpWaiting, MAX_RETRY_MS, publishUnsent, resendUnac
 import { expirePrekeys } from "./prekeys.ts";
 import { Keys } from "./records.ts";
 import { markLost, publishRepair } from "./repair.ts";
-import { expireSegments } from "./showing.ts";
+import { expireSegments, showHeld } from "./showing.ts";
 import type { Step, Steps } from "./step.ts";
 import { acknowledgeIfDue, scheduleAcknowledgement, sendSync } from "./synchronizing.ts";
 
@@ -56,6 +56,7 @@ function* serve(step: Step, key: string, conversationId: string, history: Histor
       return yield* markLost(step, conversation);
     }
   }
+  if (stream.showUntil !== 0) yield* showHeld(step, conversation, stream.showUntil);
   if (isDue(stream.segmentsMs)) yield* expireSegments(step, conversation);
   if (isDue(stream.retryMs)) yield* publishUnsent(step, conversation);
   if (isDue(stream.resendMs)) {

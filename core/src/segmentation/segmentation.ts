@@ -14,8 +14,8 @@ import { Rejected } from "../errors.ts";
 
 /** With everything around it a segment fills one padded size of 64 KiB. */
 export const SEGMENT_LENGTH = 64 * 1024 - 512;
-/** What a step makes of a frame is five times its size and must fit the 64 MiB of one result (abi/ABI.md). */
-export const MAX_SEGMENTS = 160;
+/** 4 MB: what a step makes of a frame takes some twenty times its size, and a guest has 192 MiB (bench/README.md). */
+export const MAX_SEGMENTS = 64;
 /** Largest encoded frame. */
 export const MAX_FRAME_LENGTH = SEGMENT_LENGTH * MAX_SEGMENTS;
 
