@@ -19,12 +19,18 @@
 // # Concurrency
 //
 // A client is safe for concurrent use. Calls that change something run one after the other and return once the change is durable. A call whose
-// context ends before its change is committed fails with [ErrAborted] and has no effect.
+// context ends before its change is committed fails with [ErrAborted] and has no effect; one whose context has ended does not begin.
 //
 // # Errors
 //
-// Every error is an [*Error]: its code says what to do, its message names the field and the remedy, and never holds a secret. Compare with
-// errors.Is(err, chatsdk.ErrOutboxFull).
+// Every error is an [*Error]: its code says what to do, its message names the parameter or the field of an option and the remedy, and never holds a
+// secret; its cause is to be found by errors.Is and errors.As. Compare with errors.Is(err, chatsdk.ErrOutboxFull).
+//
+// # Logs
+//
+// What holds texts, links or keys prints ids and sizes alone, by fmt and by slog: read the fields to show them. As JSON, which loggers use, [Message] and
+// [Invite] are their ids, too: a program that sends them on as JSON needs a type of its own. Contents, such as [Text] and [AttachmentReference], are
+// encoded whole, since an application's own content types may hold them.
 //
 // # Rate limits
 //

@@ -7,6 +7,7 @@ import (
 
 	"chatsdk/abi"
 	"chatsdk/abi/content"
+	"chatsdk/internal/absent"
 	"chatsdk/internal/fault"
 )
 
@@ -54,6 +55,9 @@ type ContentType[Value any] struct {
 // Of is a content to send.
 func (t ContentType[Value]) Of(value Value) Sendable {
 	return sendable(func() (Content, error) {
+		if t.Encode == nil {
+			return Content{}, fault.New(abi.ErrorCode_INVALID_ARGUMENT, "Encode: missing; give the ContentType one")
+		}
 		payload, err := t.Encode(value)
 		if errors.Is(err, abi.ErrContentTooLarge) {
 			return Content{}, err
@@ -70,9 +74,9 @@ func (t ContentType[Value]) Matches(content Content) bool {
 	return content.Domain == t.Domain && content.Tag == t.Tag && content.Version <= t.Version
 }
 
-// Read gives the value; false if the content is of another type, of a newer version, or does not decode.
+// Read gives the value; false if the content is of another type, of a newer version, or does not decode, or the type has no Decode.
 func (t ContentType[Value]) Read(content Content) (value Value, ok bool) {
-	if !t.Matches(content) {
+	if !t.Matches(content) || t.Decode == nil {
 		return value, false
 	}
 	decoded, err := t.Decode(content.Payload, content.Version)
@@ -204,7 +208,7 @@ func basic[Value any, Message any, Pointer interface {
 }
 
 func contentOf(content Sendable) (*abi.Content, error) {
-	if content == nil {
+	if absent.Is(content) {
 		return nil, fault.New(abi.ErrorCode_INVALID_ARGUMENT, "content: missing; give a Text or another content")
 	}
 	encoded, err := content.AsContent()

@@ -49,3 +49,18 @@ func TestF2_WhatNeverReachesTheCoreIsTooLargeBeforeItIsCopied(t *testing.T) {
 	_, err = client.Send(ctx, "nope", chatsdk.Text(large[:1<<20]))
 	wantMessage(t, err, chatsdk.ErrConversationNotFound, "conversationID: ")
 }
+
+func TestS1_AContentThatIsNoneIsRefused(t *testing.T) {
+	client := join(t, options(t, localnet.New(), filepath.Join(t.TempDir(), "chat.db")))
+	var none *chatsdk.Content
+	var incomplete chatsdk.ContentType[int]
+	for message, content := range map[string]chatsdk.Sendable{"content: missing": none, "Encode: missing": incomplete.Of(3)} {
+		_, err := client.Send(t.Context(), "nope", content)
+		wantMessage(t, err, chatsdk.ErrInvalidArgument, message)
+		_, err = client.AcceptInvite(t.Context(), client.me.ID, "link", content)
+		wantMessage(t, err, chatsdk.ErrInvalidArgument, message)
+	}
+	if _, ok := incomplete.Read(chatsdk.Content{}); ok {
+		t.Error("read without a Decode")
+	}
+}
