@@ -117,6 +117,39 @@ async fn f5_content_types_of_the_sdk_and_of_the_application_travel() {
     assert_eq!(alice.chat.send(&id, "").await.unwrap_err().code(), ErrorCode::InvalidArgument);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn s4_errors_name_what_the_caller_gave_and_quote_little_of_it() {
+    let (stage, network) = (Stage::new(), Network::default());
+    let alice = person(&stage, &network, "alice", raw()).await;
+    let me = alice.chat.default_account().await.unwrap();
+    let long = "x".repeat(1 << 20);
+    let key = || StorageKey::Raw([8; 32]);
+    let options = InviteOptions { valid_for: Some(Duration::from_secs(400 * 86_400)), ..InviteOptions::default() };
+    let change = |old, new| alice.chat.change_storage_key(old, new);
+    for (error, begins) in [
+        (alice.chat.conversation(&long).await.unwrap_err(), "conversation_id: no conversation \"xxx"),
+        (alice.chat.message(&long, &long).await.unwrap_err(), "message_id: no message \"xxx"),
+        (alice.chat.create_invite(&me.id, options).await.unwrap_err(), "valid_for: more than a year"),
+        (change(key(), key()).await.unwrap_err(), "old: it does not open this database"),
+        (
+            change(StorageKey::passphrase("x"), key()).await.unwrap_err(),
+            "old.passphrase: this database needs a raw key",
+        ),
+        (change(raw(), StorageKey::passphrase("")).await.unwrap_err(), "new.passphrase: must not be empty"),
+    ] {
+        assert!(error.message().starts_with(begins) && error.message().len() < 250, "{error}");
+    }
+    alice.close().await;
+    let reopened = async |key, protocol| {
+        let options = stage.options("alice", key).protocol(protocol).transport(network.transport());
+        Client::open(options).await.err().unwrap()
+    };
+    let error = reopened(key(), quick()).await;
+    assert!(error.message().starts_with("storage_key: it does not open this database"), "{error}");
+    let error = reopened(raw(), Config { bucket_count: 100_000, ..quick() }).await;
+    assert!(error.message().starts_with("protocol.bucket_count: give 1 to"), "{error}");
+}
+
 /// The core is asked about none of those above 64 MiB, which is what it can be asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn f5_a_content_of_any_size_above_the_largest_is_too_large_and_changes_nothing() {

@@ -8,6 +8,7 @@ mod event_feed;
 mod host_tests;
 mod membership;
 mod model;
+mod naming;
 mod open;
 mod options;
 mod redacted;
@@ -31,6 +32,8 @@ pub use self::membership::RateLimitMembership;
 pub use self::model::{
     Account, Conversation, DeliveryStatus, FailureReason, Invite, InviteDetails, Message, Position, Quota, SessionState,
 };
+pub(crate) use self::naming::quoted;
+use self::naming::renamed;
 pub use self::options::{InviteOptions, Options, Page, Stats};
 use crate::abi::Entropy;
 use crate::abi::Storage;
@@ -107,16 +110,19 @@ impl Client {
             let Some(header) = storage.get_header()?.header else {
                 return Err(Error::new(ErrorCode::DatabaseCorrupt, "database: it has no header; restore a backup"));
             };
-            let derivation = new_derivation(&new)?;
-            let old = derive_key(&old, &header.derivation.unwrap_or_default())?;
-            let new = derive_key(&new, &derivation)?;
+            let of_new = |error| renamed(error, "storage_key", "new");
+            let derivation = new_derivation(&new).map_err(of_new)?;
+            let old = derive_key(&old, &header.derivation.unwrap_or_default())
+                .map_err(|error| renamed(error, "storage_key", "old"))?;
+            let new = derive_key(&new, &derivation).map_err(of_new)?;
             Ok((old, derivation, new))
         });
         let (old, derivation, new) = deriving.await.map_err(|error| {
             Error::new(ErrorCode::Internal, "deriving the key ended unexpectedly; report this").caused_by(error)
         })??;
         let entropy = self.inner.entropy.draw()?.bytes;
-        self.inner.engine.with(move |worker| worker.core.rekey(&old, derivation, new, entropy)).await
+        let rekey = move |worker: &mut Worker| worker.core.rekey(&old, derivation, new, entropy);
+        self.inner.engine.with(rekey).await.map_err(|error| renamed(error, "key", "old"))
     }
 
     // Accounts.
@@ -160,7 +166,8 @@ impl Client {
         };
         let request =
             CreateInviteRequest { account_id: account_id.to_owned(), valid_for_ms, reusable: options.reusable };
-        self.inner.chat.create_invite(request).await.map(Invite::from)
+        let made = self.inner.chat.create_invite(request).await;
+        made.map(Invite::from).map_err(|error| renamed(error, "valid_for_ms", "valid_for"))
     }
 
     /// Invites that can still be accepted, oldest first.
@@ -220,7 +227,8 @@ impl Client {
             worker.core.open_conversations(rows.conversations)
         };
         self.inner.engine.with(get).await?.into_iter().next().map(Conversation::from).ok_or_else(|| {
-            let message = format!("conversation_id: no conversation {conversation_id:?}; list the conversations");
+            let id = quoted(conversation_id);
+            let message = format!("conversation_id: no conversation {id}; list the conversations");
             Error::new(ErrorCode::ConversationNotFound, message)
         })
     }
@@ -314,7 +322,7 @@ impl Client {
             open_rows(worker, rows)
         };
         self.inner.engine.with(get).await?.into_iter().next().ok_or_else(|| {
-            let message = format!("message_id: no message {message_id:?}; page through the conversation");
+            let message = format!("message_id: no message {}; page through the conversation", quoted(message_id));
             Error::new(ErrorCode::MessageNotFound, message)
         })
     }

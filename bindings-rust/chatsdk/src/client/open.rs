@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::acknowledger::Acknowledger;
 use super::event_feed::EventFeed;
 use super::membership::{RateLimitMembership, Taken};
+use super::naming::renamed;
 use super::options::Anchor;
 use super::{Client, Event, Inner, Options};
 use crate::abi::Entropy;
@@ -252,8 +253,20 @@ fn open_core(storage: Arc<dyn Storage>, key: &StorageKey, settings: Settings, en
     let new_header = is_new.then(|| header.clone());
     let derivation = header.derivation.clone().unwrap_or_default();
     let host_key = derive_key(key, &derivation)?;
-    let (core, credentials) = Core::open(CoreParts { module, limits, storage, settings, header, host_key })?;
+    let opened = Core::open(CoreParts { module, limits, storage, settings, header, host_key });
+    let (core, credentials) = opened.map_err(in_terms_of_options)?;
     Ok(Opened { core, credentials, new_header })
+}
+
+/// The core's settings come from two options.
+fn in_terms_of_options(error: Error) -> Error {
+    let names = [
+        ("key", "storage_key"),
+        ("config.cluster_id", "cluster_id"),
+        ("config.shard_count", "shard_count"),
+        ("config", "protocol"),
+    ];
+    names.into_iter().fold(error, |error, (name, own)| renamed(error, name, own))
 }
 
 /// The header of a new database.

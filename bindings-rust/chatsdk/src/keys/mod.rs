@@ -10,6 +10,7 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::abi::{Argon2id, KeyDerivation, Keyring, RawKey, Unprotected, key_derivation::Derivation};
+use crate::client::quoted;
 use crate::entropy::random;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -159,7 +160,7 @@ fn wrong_kind(given: &StorageKey, needed: &str) -> Error {
 }
 
 fn describe(service: &str, account: &str) -> String {
-    format!("service {service:?}, account {account:?}")
+    format!("service {}, account {}", quoted(service), quoted(account))
 }
 
 #[cfg(feature = "keyring")]
