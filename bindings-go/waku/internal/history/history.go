@@ -3,14 +3,11 @@ package history
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	"chatsdk/waku/internal/shards"
 	"chatsdk/waku/internal/wire"
@@ -26,7 +23,8 @@ type Options struct {
 	// Pushed tells of a message that is to be left out, and gives its timestamp; nil: none is.
 	Pushed   func(hash shards.Hash) (timestamp int64, pushed bool)
 	PageSize uint64
-	// Rounds is how many times the whole list is tried for one page; Pause is the time between, which grows.
+	// Rounds is how many times the whole list is tried for one page, and how many nodes at least that bring nothing new; Pause is the time between,
+	// which grows.
 	Rounds int
 	Pause  time.Duration
 }
@@ -42,8 +40,6 @@ const (
 	maxPause = 10 * time.Second
 )
 
-var errNoNode = errors.New("no store node is connected")
-
 // Page is messages, oldest first.
 type Page = []*wire.WakuMessage
 
@@ -56,8 +52,7 @@ func Messages(ctx context.Context, groups []Group, startMs, endMs uint64, option
 	}
 	sequences := make([]iter.Seq2[Page, error], len(groups))
 	for i, group := range groups {
-		reader := reader{group: group, start: start, end: end, options: options, newest: start, atNewest: map[shards.Hash]bool{}}
-		sequences[i] = reader.pages(ctx)
+		sequences[i] = newReader(group, start, end, options).pages(ctx)
 	}
 	if len(sequences) == 1 {
 		return sequences[0]
@@ -70,120 +65,6 @@ func toNs(ms uint64) int64 {
 		return math.MaxInt64
 	}
 	return int64(ms) * nsPerMs
-}
-
-// reader reads one group. Where it resumes at another node, which may not know the first one's cursor, it asks from the newest timestamp seen
-// and leaves out what was yielded with it: the cursor alone would repeat messages, the timestamp alone skip those of equal time.
-type reader struct {
-	group      Group
-	start, end int64
-	options    Options
-	newest     int64
-	atNewest   map[shards.Hash]bool
-}
-
-func (r *reader) pages(ctx context.Context) iter.Seq2[Page, error] {
-	return func(yield func(Page, error) bool) {
-		var node Node
-		var cursor []byte
-		stalls := 0
-		for {
-			page, answered, err := r.next(ctx, node, cursor)
-			if err != nil {
-				stalls++
-				if node == nil || ctx.Err() != nil || stalls > r.options.Rounds {
-					yield(nil, err)
-					return
-				}
-				node, cursor = nil, nil
-				continue
-			}
-			node, cursor = answered, page.cursor
-			before := r.newest
-			fresh := r.fresh(page)
-			if len(fresh) > 0 || r.newest > before {
-				stalls = 0
-			}
-			if len(fresh) > 0 && !yield(fresh, nil) {
-				return
-			}
-			if len(cursor) == 0 || page.entries == 0 {
-				return
-			}
-		}
-	}
-}
-
-// next asks node for the page after cursor; without a node, any for the first page from the newest timestamp seen.
-func (r *reader) next(ctx context.Context, node Node, cursor []byte) (*answer, Node, error) {
-	request := &wire.StoreRequest{
-		PubsubTopic:       &r.group.PubsubTopic,
-		ContentTopics:     r.group.Topics,
-		TimeStart:         proto.Int64(r.start),
-		TimeEnd:           proto.Int64(r.end),
-		PaginationCursor:  cursor,
-		PaginationForward: true,
-		PaginationLimit:   proto.Uint64(r.options.PageSize),
-	}
-	if node != nil {
-		page, err := r.ask(ctx, node, request)
-		return page, node, err
-	}
-	request.TimeStart = proto.Int64(r.newest)
-	r.start = r.newest
-	return r.firstAnswer(ctx, request)
-}
-
-// fresh selects what was asked for and was not yielded before.
-func (r *reader) fresh(page *answer) Page {
-	var fresh Page
-	for _, message := range page.messages {
-		at := message.GetTimestamp()
-		if !slices.Contains(r.group.Topics, message.GetContentTopic()) || at < r.start || at >= r.end {
-			continue
-		}
-		hash := shards.MessageHash(r.group.PubsubTopic, message)
-		if at == r.newest && r.atNewest[hash] {
-			continue
-		}
-		r.advance(at)
-		if at == r.newest {
-			r.atNewest[hash] = true
-		}
-		fresh = append(fresh, message)
-	}
-	r.advance(page.leftOutUntil)
-	return fresh
-}
-
-func (r *reader) advance(to int64) {
-	if to > r.newest {
-		r.newest = to
-		clear(r.atNewest)
-	}
-}
-
-// firstAnswer is the page that any node gives, trying all of them some times.
-func (r *reader) firstAnswer(ctx context.Context, request *wire.StoreRequest) (*answer, Node, error) {
-	failure := errNoNode
-	for round := range r.options.Rounds {
-		if round > 0 {
-			if err := Sleep(ctx, Backoff(round, r.options.Pause, maxPause)); err != nil {
-				return nil, nil, err
-			}
-		}
-		for _, node := range r.options.Nodes() {
-			page, err := r.ask(ctx, node, request)
-			if err == nil {
-				return page, node, nil
-			}
-			if ctx.Err() != nil {
-				return nil, nil, context.Cause(ctx)
-			}
-			failure = err
-		}
-	}
-	return nil, nil, failure
 }
 
 // Backoff grows exponentially with jitter: between half of and the full first * 2^attempt, at most longest.

@@ -18,13 +18,17 @@ var (
 
 // answer is what a node has for one page.
 type answer struct {
-	// messages without those left out.
-	messages Page
-	// leftOutUntil is the newest timestamp of those left out.
-	leftOutUntil int64
-	// entries counts them all.
-	entries int
+	// entries, oldest first.
+	entries []entry
 	cursor  []byte
+}
+
+type entry struct {
+	hash shards.Hash
+	// at is 0 if it is not known, which it need not be for what was seen before.
+	at int64
+	// message is nil for one that is left out or was seen before.
+	message *wire.WakuMessage
 }
 
 // ask fails if the node does not give everything that belongs to the page. Where messages are to be left out it asks for hashes, and then for the
@@ -35,65 +39,75 @@ func (r *reader) ask(ctx context.Context, node Node, request *wire.StoreRequest)
 	if err != nil {
 		return nil, err
 	}
-	page := &answer{entries: len(response.GetMessages()), cursor: response.GetPaginationCursor()}
+	page := &answer{cursor: response.GetPaginationCursor()}
 	if request.IncludeData {
-		page.messages = messagesOf(response)
-		return page, nil
+		err = r.whole(response, page)
+	} else {
+		err = r.missed(ctx, node, response, page)
 	}
-	if uint64(page.entries) > r.options.PageSize {
-		return nil, fmt.Errorf("the node gives %d hashes, %d were asked for", page.entries, r.options.PageSize)
-	}
-	missed, err := r.missed(response, page)
-	if err != nil || len(missed) == 0 {
-		return page, err
-	}
-	page.messages, err = r.fetch(ctx, node, missed)
+	slices.SortStableFunc(page.entries, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
 	return page, err
 }
 
-// missed are the hashes of the messages to fetch.
-func (r *reader) missed(response *wire.StoreResponse, page *answer) (map[shards.Hash]bool, error) {
-	missed := map[shards.Hash]bool{}
-	for _, entry := range response.GetMessages() {
-		if len(entry.GetMessageHash()) != len(shards.Hash{}) {
-			return nil, errNoHash
+func (r *reader) whole(response *wire.StoreResponse, page *answer) error {
+	for _, stored := range response.GetMessages() {
+		if stored.GetMessage() == nil {
+			return errOmitted
 		}
-		hash := shards.Hash(entry.GetMessageHash())
+		page.entries = append(page.entries, r.entryOf(stored.GetMessage()))
+	}
+	return nil
+}
+
+func (r *reader) entryOf(message *wire.WakuMessage) entry {
+	return entry{hash: shards.MessageHash(r.group.PubsubTopic, message), at: message.GetTimestamp(), message: message}
+}
+
+func (r *reader) missed(ctx context.Context, node Node, response *wire.StoreResponse, page *answer) error {
+	if count := len(response.GetMessages()); uint64(count) > r.options.PageSize {
+		return fmt.Errorf("the node gives %d hashes, %d were asked for", count, r.options.PageSize)
+	}
+	missed := map[shards.Hash]bool{}
+	for _, stored := range response.GetMessages() {
+		if len(stored.GetMessageHash()) != len(shards.Hash{}) {
+			return errNoHash
+		}
+		hash := shards.Hash(stored.GetMessageHash())
 		at, pushed := r.options.Pushed(hash)
-		switch {
-		case pushed && at >= r.start && at < r.end:
-			page.leftOutUntil = max(page.leftOutUntil, at)
-		case !pushed && !r.atNewest[hash]:
+		if pushed || r.seen[hash] != 0 {
+			page.entries = append(page.entries, entry{hash: hash, at: at})
+		} else {
 			missed[hash] = true
 		}
 	}
-	return missed, nil
+	return r.fetch(ctx, node, missed, page)
 }
 
-// fetch gives exactly the messages of these hashes, oldest first.
-func (r *reader) fetch(ctx context.Context, node Node, hashes map[shards.Hash]bool) (Page, error) {
-	var messages Page
+// fetch adds exactly the messages of these hashes.
+func (r *reader) fetch(ctx context.Context, node Node, hashes map[shards.Hash]bool, page *answer) error {
 	for len(hashes) > 0 {
 		before := len(hashes)
 		response, err := node(ctx, byHash(hashes, r.options.PageSize))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, entry := range response.GetMessages() {
-			hash := r.hashOf(entry)
-			if entry.GetMessage() != nil && hashes[hash] {
-				messages = append(messages, entry.GetMessage())
+		for _, stored := range response.GetMessages() {
+			if stored.GetMessage() == nil {
+				continue
+			}
+			given := r.entryOf(stored.GetMessage())
+			if hash := given.hashAt(stored.GetMessageHash()); hashes[hash] {
+				page.entries = append(page.entries, given)
 				delete(hashes, hash)
 			}
 		}
 		// A node ends an answer at some size.
 		cut := len(response.GetPaginationCursor()) > 0 && len(hashes) < before
 		if len(hashes) > 0 && !cut {
-			return nil, errOmitted
+			return errOmitted
 		}
 	}
-	slices.SortStableFunc(messages, func(a, b *wire.WakuMessage) int { return cmp.Compare(a.GetTimestamp(), b.GetTimestamp()) })
-	return messages, nil
+	return nil
 }
 
 func byHash(hashes map[shards.Hash]bool, limit uint64) *wire.StoreRequest {
@@ -104,21 +118,11 @@ func byHash(hashes map[shards.Hash]bool, limit uint64) *wire.StoreRequest {
 	return request
 }
 
-// hashOf a message, which is taken from the answer where it has no timestamp: go-waku puts 8 zero bytes in its place, others nothing.
-func (r *reader) hashOf(entry *wire.StoreEntry) shards.Hash {
-	stated := entry.GetMessageHash()
-	if entry.GetMessage().GetTimestamp() == 0 && len(stated) == len(shards.Hash{}) {
+// hashAt the node that states this one. It is taken at its word for a message without a timestamp alone: go-waku puts 8 zero bytes in its place, others
+// nothing.
+func (e entry) hashAt(stated []byte) shards.Hash {
+	if e.at == 0 && len(stated) == len(shards.Hash{}) {
 		return shards.Hash(stated)
 	}
-	return shards.MessageHash(r.group.PubsubTopic, entry.GetMessage())
-}
-
-func messagesOf(response *wire.StoreResponse) Page {
-	var messages Page
-	for _, entry := range response.GetMessages() {
-		if message := entry.GetMessage(); message != nil {
-			messages = append(messages, message)
-		}
-	}
-	return messages
+	return e.hash
 }
