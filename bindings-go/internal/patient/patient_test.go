@@ -26,6 +26,7 @@ func TestS4_AWaitLastsNoLongerThanItsContextAndWhatComesLateIsDiscarded(t *testi
 			t.Errorf("%q, %v after %v", got, err, time.Since(began))
 		}
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		if discarded != "late" {
 			t.Errorf("discarded: %q", discarded)
 		}
