@@ -7,8 +7,8 @@ use std::time::Duration;
 #[cfg(feature = "rln")]
 use chatsdk_json::Failure;
 use chatsdk_json::{
-    GIVEN_TWICE, Outcome, Parameters, call, no_own_types, options, refuse_unknown_options, refuse_unknown_parameters,
-    shapes,
+    GIVEN_TWICE, Outcome, Parameters, call, in_terms_of_json, no_own_types, options, refuse_unknown_options,
+    refuse_unknown_parameters, shapes,
 };
 #[cfg(feature = "rln")]
 use chatsdk_rln::RlnMembership;
@@ -73,7 +73,7 @@ fn open(json: &str) -> Result<ChatSdkClient> {
     let runtime = Runtime::new().map_err(|error| {
         Error::new(ErrorCode::Internal, "no thread can be started; free resources").caused_by(error)
     })?;
-    let client = runtime.block_on(Client::open(options))?;
+    let client = runtime.block_on(Client::open(options)).map_err(in_terms_of_json)?;
     let events = Mutex::new(client.events());
     Ok(ChatSdkClient { runtime, client, events })
 }
@@ -304,6 +304,60 @@ mod tests {
             assert_eq!(error.code(), ErrorCode::InvalidArgument, "{json}: {error}");
             assert!(!format!("{error:?}").contains("horse"), "{json}: {error:?}");
         }
+    }
+
+    #[test]
+    fn s4_errors_name_what_was_given_in_json_and_quote_little_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let options = |key: serde_json::Value| serde_json::json!({ "path": path, "storageKey": key }).to_string();
+        let raw = |digit: &str| serde_json::json!({ "rawKey": digit.repeat(64) });
+        let opened = open(&options(raw("1"))).unwrap();
+        let long = "x".repeat(1 << 20);
+        let failed = |method: &str, params: serde_json::Value| {
+            let params = parameters("params", &params.to_string()).unwrap();
+            let called = refuse_unknown_parameters(method, &params)
+                .and_then(|()| opened.runtime.block_on(call(&opened.client, method, &params, no_own_types)));
+            of_failure(called.unwrap_err(), "the methods")
+        };
+        let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        let account = opened.runtime.block_on(opened.client.create_account()).unwrap().id;
+        for (error, begins) in [
+            (
+                failed("conversation", serde_json::json!({ "conversationId": long })),
+                "conversationId: no conversation \"xxx",
+            ),
+            (failed(&long, json("{}")), "xxx"),
+            (failed("accounts", serde_json::json!({ long.as_str(): 1 })), "xxx"),
+            (
+                failed("createInvite", serde_json::json!({ "accountId": account, "validForMs": 0 })),
+                "validForMs: give at least",
+            ),
+            (failed("messages", json(r#"{ "conversationId": "x", "limit": 0 }"#)), "limit: 0, must be"),
+            (
+                failed("messages", json(r#"{ "conversationId": "x", "before": { "id": "y" } }"#)),
+                "before.lamport: missing",
+            ),
+            (
+                failed("changeStorageKey", serde_json::json!({ "oldKey": raw("2"), "newKey": raw("3") })),
+                "oldKey: it does",
+            ),
+            (
+                failed(
+                    "changeStorageKey",
+                    serde_json::json!({ "oldKey": raw("1"), "newKey": { "unprotected": true } }),
+                ),
+                "newKey: ",
+            ),
+            (
+                failed("changeStorageKey", serde_json::json!({ "oldKey": { "passphrase": "x" }, "newKey": raw("3") })),
+                "oldKey.passphrase: this database needs a raw key: give rawKey",
+            ),
+        ] {
+            assert!(error.message().starts_with(begins) && error.message().len() < 300, "{begins}: {error}");
+        }
+        opened.runtime.block_on(opened.client.close()).unwrap();
+        assert!(refused(&options(raw("2"))).message().starts_with("storageKey: it does not open this database"));
     }
 
     /// The contents of a group.json and of a member-1.json.

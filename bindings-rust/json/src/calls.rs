@@ -5,10 +5,10 @@ use std::time::Duration;
 use chatsdk::{Client, InviteOptions, Message, Page, Position};
 use serde_json::{Value, json};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, beginning};
 use crate::options::storage_key;
 use crate::parameters::Parameters;
-use crate::{OwnTypes, content, shapes};
+use crate::{OwnTypes, content, in_terms_of_json, shapes};
 
 /// Of the parameters of a method; `None` if there is no such method.
 fn names_of(method: &str) -> Option<&'static [&'static str]> {
@@ -38,11 +38,18 @@ pub fn refuse_unknown_parameters(method: &str, params: &Parameters) -> Outcome<(
 }
 
 fn no_such(method: &str) -> Failure {
-    Failure::request(format!("{method}: no such method"))
+    Failure::request(format!("{}: no such method", beginning(method)))
 }
 
 /// Calls a method of the client by its name. `own` reads contents of the application's types.
 pub async fn call(client: &Client, method: &str, params: &Parameters, own: OwnTypes) -> Outcome {
+    served(client, method, params, own).await.map_err(|failure| match failure {
+        Failure::Sdk(error) => in_terms_of_json(error).into(),
+        wrong => wrong,
+    })
+}
+
+async fn served(client: &Client, method: &str, params: &Parameters, own: OwnTypes) -> Outcome {
     let message = |message: &Message| shapes::message(message, own);
     let conversation_id = || params.text("conversationId");
     let account_id = || params.text("accountId");

@@ -119,7 +119,7 @@ mod tests {
             assert!(said.starts_with("CONTENT_TOO_LARGE: content: 671088"), "{said}");
         }
         let raw = |payload: &str| json!({ "domain": 7, "tag": 8, "version": 1, "payload": payload });
-        assert_eq!(sent(raw(&many)).map(|content| content.payload.len()), Ok(MAXIMUM_LENGTH / 2 + 1));
+        assert_eq!(size_of(&raw(&many)), MAXIMUM_LENGTH / 2 + 1);
         assert!(sent(raw(&many.repeat(2))).expect_err("refused").starts_with("CONTENT_TOO_LARGE: "));
     }
 

@@ -26,3 +26,8 @@ impl From<chatsdk::Error> for Failure {
         Self::Sdk(error)
     }
 }
+
+/// As much of a name as an error quotes: names may be as long as the request.
+pub(crate) fn beginning(name: &str) -> &str {
+    &name[..name.floor_char_boundary(64)]
+}

@@ -11,12 +11,14 @@ mod failure;
 mod options;
 mod parameters;
 pub mod shapes;
+mod terms;
 mod unique;
 
 pub use calls::{call, refuse_unknown_parameters};
 pub use failure::{Failure, Outcome};
 pub use options::{options, refuse_unknown_options};
 pub use parameters::Parameters;
+pub use terms::in_terms_of_json;
 pub use unique::GIVEN_TWICE;
 
 /// Reads contents of the application's own types; `None` for others.

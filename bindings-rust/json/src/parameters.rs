@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, beginning};
 use crate::unique::Unique;
 
 /// The parameters of a request: fields of a JSON object. Absent is the same as null; none is given twice.
@@ -104,7 +104,7 @@ impl Parameters {
 
     /// Why a field is refused.
     pub(crate) fn wrong(&self, name: &str, why: &str) -> Failure {
-        Failure::request(format!("{}{name}: {why}", self.place))
+        Failure::request(format!("{}{}: {why}", self.place, beginning(name)))
     }
 
     fn inner(&self, name: &str, fields: Map<String, Value>) -> Self {
