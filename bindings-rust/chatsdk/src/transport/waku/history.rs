@@ -1,23 +1,17 @@
 //! What the store nodes keep, oldest first, in pages.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
 
-use super::backoff;
 use super::pushed::Pushed;
-use super::sharding::{Hash, message_hash};
-use super::store_page::{Page, Result, StoreNode, read_page, time_of};
-use super::wire::{StoreQuery, WakuMessage, WireError};
+use super::store_page::{Result, StoreNode, time_of};
+use super::walk::Walk;
+use super::wire::{StoreQuery, WakuMessage};
 
 const NS_PER_MS: i64 = 1_000_000;
-/// How many times the whole list of nodes is tried for one page, and the first pause between.
-const ROUNDS: u32 = 4;
-const PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) type Pages = BoxStream<'static, Result<Vec<WakuMessage>>>;
 
@@ -53,125 +47,6 @@ pub(super) fn history(
 
 fn to_ns(ms: u64) -> i64 {
     i64::try_from(ms).ok().and_then(|ms| ms.checked_mul(NS_PER_MS)).unwrap_or(i64::MAX)
-}
-
-/// One shard's history on its way.
-struct Walk<Nodes> {
-    nodes: Nodes,
-    query: StoreQuery,
-    start_ns: i64,
-    /// Left out.
-    pushed: Option<Arc<Pushed>>,
-    node: Option<Arc<dyn StoreNode>>,
-    // Where to resume at another node, which may not know this one's cursor: from the newest timestamp seen, leaving out what
-    // was given with it. The cursor alone would repeat messages, the timestamp alone skip those of equal time.
-    newest: i64,
-    at_newest: HashSet<Hash>,
-    stalls: u32,
-    ended: bool,
-}
-
-impl<Nodes: StoreNodes> Walk<Nodes> {
-    fn new(nodes: Nodes, query: StoreQuery, pushed: Option<Arc<Pushed>>) -> Self {
-        let start_ns = query.start_ns;
-        Self {
-            nodes,
-            query,
-            start_ns,
-            pushed,
-            node: None,
-            newest: start_ns,
-            at_newest: HashSet::new(),
-            stalls: 0,
-            ended: false,
-        }
-    }
-
-    /// The next page with something new.
-    async fn next(&mut self) -> Result<Option<Vec<WakuMessage>>> {
-        while !self.ended {
-            let page = match &self.node {
-                None => {
-                    self.query.start_ns = self.newest;
-                    self.query.cursor = None;
-                    let (node, page) = self.first_answer().await?;
-                    self.node = Some(node);
-                    page
-                }
-                Some(node) => match self.read_page(&**node).await {
-                    Ok(page) => page,
-                    Err(error) => {
-                        self.stalls += 1;
-                        if self.stalls > ROUNDS {
-                            return Err(error);
-                        }
-                        self.node = None;
-                        continue;
-                    }
-                },
-            };
-            self.ended = page.cursor.is_none() || page.is_empty;
-            self.query.cursor = page.cursor;
-            let before = self.newest;
-            let fresh = self.select(page.messages);
-            if page.pushed_until > self.newest {
-                self.newest = page.pushed_until;
-                self.at_newest.clear();
-            }
-            if !fresh.is_empty() || self.newest > before {
-                self.stalls = 0;
-            }
-            if !fresh.is_empty() {
-                return Ok(Some(fresh));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn read_page(&self, node: &dyn StoreNode) -> Result<Page> {
-        read_page(node, &self.query, self.pushed.as_deref()).await
-    }
-
-    /// The first page that any node gives.
-    async fn first_answer(&self) -> Result<(Arc<dyn StoreNode>, Page)> {
-        let mut failure = WireError::Broken("no store node is connected".into());
-        for round in 0..ROUNDS {
-            if round > 0 {
-                tokio::time::sleep(backoff(round, PAUSE, LONGEST_PAUSE)).await;
-            }
-            for node in self.nodes.store_nodes() {
-                match self.read_page(&*node).await {
-                    Ok(page) => return Ok((node, page)),
-                    Err(error) => failure = error,
-                }
-            }
-        }
-        Err(failure)
-    }
-
-    fn select(&mut self, messages: Vec<WakuMessage>) -> Vec<WakuMessage> {
-        let mut fresh = Vec::new();
-        for message in messages {
-            let time = time_of(&message);
-            let wanted = self.query.topics.contains(&message.content_topic);
-            if !wanted || time < self.start_ns || time >= self.query.end_ns {
-                continue;
-            }
-            let hash = message_hash(&self.query.pubsub_topic, &message);
-            if time == self.newest && self.at_newest.contains(&hash) {
-                continue;
-            }
-            if time > self.newest {
-                self.newest = time;
-                self.at_newest.clear();
-            }
-            if time == self.newest {
-                self.at_newest.insert(hash);
-            }
-            fresh.push(message);
-        }
-        fresh
-    }
 }
 
 fn pages_of<Nodes: StoreNodes>(walk: Walk<Nodes>) -> impl Stream<Item = Result<Vec<WakuMessage>>> + Send {

@@ -7,17 +7,17 @@ use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use proptest::prelude::*;
 
-use super::history::{StoreNodes, history};
+use super::history::{Pages, StoreNodes, history};
 use super::pushed::Pushed;
 use super::sharding::{Hash, message_hash};
 use super::store_page::{Result, StoreNode, time_of};
 use super::wire::{StorePage, StoreQuery, StoredMessage, WakuMessage, WireError};
 
-const SHARD: &str = "p";
+pub(super) const SHARD: &str = "p";
 
 /// Nodes that keep messages, and what they do wrong.
 #[derive(Clone, Default)]
-struct Kept {
+pub(super) struct Kept {
     messages: Vec<WakuMessage>,
     /// Every so many questions are not answered.
     failing: u32,
@@ -37,7 +37,7 @@ struct Asked {
 }
 
 impl Kept {
-    fn of(messages: &[WakuMessage]) -> Self {
+    pub(super) fn of(messages: &[WakuMessage]) -> Self {
         Self { messages: messages.to_vec(), ..Self::default() }
     }
 
@@ -98,17 +98,21 @@ impl StoreNodes for Kept {
     }
 }
 
-/// The first one is preferred.
+/// Connected nodes, the preferred one first.
 #[derive(Clone)]
-struct Both(Kept, Kept);
+pub(super) struct Nodes(pub(super) Vec<Arc<dyn StoreNode>>);
 
-impl StoreNodes for Both {
+impl StoreNodes for Nodes {
     fn store_nodes(&self) -> Vec<Arc<dyn StoreNode>> {
-        vec![Arc::new(self.0.clone()), Arc::new(self.1.clone())]
+        self.0.clone()
     }
 }
 
-fn message(topic: &str, number: usize, ms: i64) -> WakuMessage {
+pub(super) fn both(preferred: impl StoreNode + 'static, other: impl StoreNode + 'static) -> Nodes {
+    Nodes(vec![Arc::new(preferred), Arc::new(other)])
+}
+
+pub(super) fn message(topic: &str, number: usize, ms: i64) -> WakuMessage {
     WakuMessage {
         payload: number.to_be_bytes().to_vec(),
         content_topic: topic.into(),
@@ -118,7 +122,7 @@ fn message(topic: &str, number: usize, ms: i64) -> WakuMessage {
     }
 }
 
-fn pushed<'a>(messages: impl IntoIterator<Item = &'a WakuMessage>) -> Arc<Pushed> {
+pub(super) fn pushed<'a>(messages: impl IntoIterator<Item = &'a WakuMessage>) -> Arc<Pushed> {
     let pushed = Pushed::default();
     for message in messages {
         let hash = message_hash(if message.content_topic == "b" { "q" } else { SHARD }, message);
@@ -129,13 +133,22 @@ fn pushed<'a>(messages: impl IntoIterator<Item = &'a WakuMessage>) -> Arc<Pushed
 }
 
 /// Of topic "a", in pages of 3.
-async fn all(nodes: impl StoreNodes + Clone, pushed: Option<Arc<Pushed>>) -> Result<Vec<WakuMessage>> {
-    let topics = BTreeMap::from([(SHARD.to_owned(), vec!["a".to_owned()])]);
-    history(nodes, topics, 0, 1000, 3, pushed).try_concat().await
+pub(super) async fn all(nodes: impl StoreNodes + Clone, pushed: Option<Arc<Pushed>>) -> Result<Vec<WakuMessage>> {
+    in_pages(3, nodes, pushed).try_concat().await
 }
 
-fn numbered(count: usize) -> Vec<WakuMessage> {
+/// Of topic "a".
+pub(super) fn in_pages(size: u64, nodes: impl StoreNodes + Clone, pushed: Option<Arc<Pushed>>) -> Pages {
+    let topics = BTreeMap::from([(SHARD.to_owned(), vec!["a".to_owned()])]);
+    history(nodes, topics, 0, 1000, size, pushed)
+}
+
+pub(super) fn numbered(count: usize) -> Vec<WakuMessage> {
     (0..count).map(|number| message("a", number, number as i64 + 1)).collect()
+}
+
+pub(super) fn of_one_time(count: usize) -> Vec<WakuMessage> {
+    numbered(count).into_iter().map(|message| WakuMessage { timestamp: Some(1_000_000), ..message }).collect()
 }
 
 #[tokio::test]
@@ -166,7 +179,7 @@ async fn f4_a_node_that_does_not_give_what_it_names_is_left_for_another_and_alon
     let faulty = Kept { withheld: Some(kept[4].clone()), ..Kept::of(&kept) };
     let taken = || Some(pushed([&kept[2]]));
     let expected: Vec<_> = kept.iter().filter(|&message| *message != kept[2]).cloned().collect();
-    assert_eq!(all(Both(faulty.clone(), Kept::of(&kept)), taken()).await.unwrap(), expected);
+    assert_eq!(all(both(faulty.clone(), Kept::of(&kept)), taken()).await.unwrap(), expected);
     let failure = all(faulty, taken()).await.unwrap_err();
     assert!(failure.to_string().contains("does not give"), "{failure}");
 }
@@ -205,8 +218,7 @@ async fn f4_a_node_that_forgets_every_cursor_gives_all_by_time_or_an_error_in_th
     let node = Kept { forgets_cursors: true, ..Kept::of(&kept) };
     assert_eq!(all(node.clone(), None).await.unwrap(), kept);
     assert_eq!(all(node, Some(pushed(&kept[..6]))).await.unwrap(), kept[6..]);
-    let same_time: Vec<_> =
-        numbered(7).into_iter().map(|message| WakuMessage { timestamp: Some(1_000_000), ..message }).collect();
+    let same_time = of_one_time(7);
     let node = Kept { forgets_cursors: true, ..Kept::of(&same_time) };
     assert!(all(node.clone(), None).await.is_err());
     assert!(all(node, Some(pushed(&same_time[..6]))).await.is_err());

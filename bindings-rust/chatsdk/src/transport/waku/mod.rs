@@ -15,6 +15,9 @@ mod sessions;
 mod sharding;
 mod store_page;
 mod timestamps;
+mod walk;
+#[cfg(test)]
+mod walk_tests;
 mod wire;
 
 use std::collections::{BTreeMap, HashSet};
