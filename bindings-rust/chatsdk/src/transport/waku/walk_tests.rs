@@ -164,6 +164,20 @@ async fn f4_thousands_of_messages_of_one_time_come_also_if_a_node_fails_in_the_m
 }
 
 #[tokio::test(start_paused = true)]
+async fn f4_after_a_failure_on_a_later_page_the_next_node_is_asked() {
+    let kept = of_one_time(7);
+    for missed in [None, Some(0), Some(1)] {
+        let pages = kept.clone();
+        let node = Told::new(false, move |number| pages.chunks(3).nth(number).unwrap_or_default().to_vec());
+        let first_page_only = Told { fails_at: 1, ..node };
+        let taken = missed.map(|from| pushed(&kept[..from]));
+        let found = all(both(first_page_only.clone(), Kept::of(&kept)), taken).await.unwrap();
+        assert_eq!(found, kept[missed.unwrap_or(0)..]);
+        assert_eq!(first_page_only.asked(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn f4_nodes_that_come_anew_after_each_failure_do_not_prolong_the_query() {
     /// Each time another node, with the same faults.
     #[derive(Clone)]
