@@ -76,7 +76,7 @@ struct Shared {
 }
 
 impl WakuTransport {
-    /// Fails with `TRANSPORT_FAILED` if an option is unusable; the message names it.
+    /// Fails with `INVALID_ARGUMENT` if an option can never work; the message names it, and what to give.
     pub fn new(options: WakuOptions) -> Result<Self> {
         let candidates = options.check()?;
         let slots = Semaphore::new(options.publish_concurrency);

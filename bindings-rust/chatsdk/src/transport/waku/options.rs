@@ -6,17 +6,20 @@ use std::time::Duration;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
-use super::failed;
 use super::sessions::Candidate;
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::transport::RateLimitProver;
+
+const MAX_CLUSTER_ID: u64 = 65_535;
+const MAX_SHARDS: u64 = 1_024;
+const EXAMPLE_PEER: &str = "/dns4/node.example/tcp/8000/wss/p2p/16Uiu2HAmBB53mmnjokf8qCmJd8DxDnQKpRsbkH6Pz9yB8kLv4HkC";
 
 /// Settings of the Waku transport. `..WakuOptions::new(cluster, shards)` fills in the defaults.
 #[derive(Clone, Debug)]
 pub struct WakuOptions {
-    /// The network: the same for all who talk to each other.
+    /// The network, 0 to 65,535: the same for all who talk to each other.
     pub cluster_id: u32,
-    /// Shards of the network, 1 or more.
+    /// Shards of the network, 1 to 1,024.
     pub shard_count: u32,
     /// Multiaddrs of service nodes, over TCP or websockets, such as "/dns4/node.example/tcp/8000/wss/p2p/16Uiu2...". None: the
     /// transport stays offline.
@@ -70,31 +73,34 @@ impl WakuOptions {
 
     /// The nodes they name.
     pub(super) fn check(&self) -> Result<Vec<Candidate>> {
-        if self.cluster_id > 0xffff {
-            return Err(failed("cluster_id: a number from 0 to 65535 is needed"));
-        }
-        let counts = [
-            ("shard_count", self.shard_count == 0),
-            ("max_peers", self.max_peers == 0),
-            ("filter_peers", self.filter_peers == 0),
-            ("publish_timeout", self.publish_timeout.is_zero()),
-            ("publish_concurrency", self.publish_concurrency == 0),
-            ("request_timeout", self.request_timeout.is_zero()),
-            ("history_page_size", self.history_page_size == 0),
-            ("watchdog_interval", self.watchdog_interval.is_zero()),
-            ("reconnect_min", self.reconnect_min.is_zero()),
-            ("reconnect_max", self.reconnect_max.is_zero()),
+        let numbers = [
+            ("cluster_id", u64::from(self.cluster_id), 0..=MAX_CLUSTER_ID, "0 to 65,535"),
+            ("shard_count", self.shard_count.into(), 1..=MAX_SHARDS, "1 to 1,024"),
+            ("max_peers", self.max_peers as u64, 1..=u64::MAX, "1 or more"),
+            ("filter_peers", self.filter_peers as u64, 1..=u64::MAX, "1 or more"),
+            ("publish_concurrency", self.publish_concurrency as u64, 1..=u64::MAX, "1 or more"),
+            ("history_page_size", self.history_page_size.into(), 1..=u64::MAX, "1 or more"),
         ];
-        if let Some((name, _)) = counts.iter().find(|(_, zero)| *zero) {
-            return Err(failed(format!("{name}: must not be zero")));
+        if let Some((name, number, _, range)) = numbers.iter().find(|(_, number, range, _)| !range.contains(number)) {
+            return Err(unusable(format!("{name}: {number}; give {range}")));
+        }
+        let durations = [
+            ("publish_timeout", self.publish_timeout),
+            ("request_timeout", self.request_timeout),
+            ("watchdog_interval", self.watchdog_interval),
+            ("reconnect_min", self.reconnect_min),
+            ("reconnect_max", self.reconnect_max),
+        ];
+        if let Some((name, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
+            return Err(unusable(format!("{name}: zero; give a time that is longer")));
         }
         let mut candidates: Vec<Candidate> = Vec::new();
         for (place, text) in self.peers.iter().enumerate() {
-            let address: Multiaddr = text
-                .parse()
-                .map_err(|error| failed(format!("peers[{place}]: no multiaddr: {error}")).caused_by(error))?;
-            if !address.iter().any(|part| matches!(part, Protocol::Tcp(_))) {
-                return Err(failed(format!("peers[{place}]: {text} is no TCP or websocket address")));
+            let wrong = |what| format!("peers[{place}]: {what}; give one such as {EXAMPLE_PEER:?}");
+            // Not the error's words: they quote what is there, of any length.
+            let address: Multiaddr = text.parse().map_err(|error| unusable(wrong("no multiaddr")).caused_by(error))?;
+            if !can_be_dialled(&address) {
+                return Err(unusable(wrong("no address over TCP or websockets")));
             }
             let peer = address.iter().find_map(|part| if let Protocol::P2p(peer) = part { Some(peer) } else { None });
             // Addresses with the same peer id belong together.
@@ -107,26 +113,70 @@ impl WakuOptions {
     }
 }
 
+/// Host and port, perhaps websockets, perhaps the peer's id, and nothing else.
+fn can_be_dialled(address: &Multiaddr) -> bool {
+    use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6, P2p, Tcp, Tls, Ws, Wss};
+    let parts: Vec<Protocol<'_>> = address.iter().collect();
+    let [Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_), Tcp(1..), rest @ ..] = &parts[..] else { return false };
+    let rest = if let [rest @ .., P2p(_)] = rest { rest } else { rest };
+    matches!(rest, [] | [Ws(_) | Wss(_)] | [Tls, Ws(_)])
+}
+
+fn unusable(message: String) -> Error {
+    Error::new(ErrorCode::InvalidArgument, message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorCode;
+    use crate::transport::WakuTransport;
 
     #[test]
-    fn f3_unusable_options_are_named() {
+    fn f3_unusable_options_are_invalid_arguments_with_name_and_remedy() {
         let good = || WakuOptions::new(42, 8);
-        let peers = |peer: &str| WakuOptions { peers: vec![peer.into()], ..good() };
-        for (field, options) in [
-            ("cluster_id", WakuOptions::new(70_000, 8)),
-            ("shard_count", WakuOptions::new(42, 0)),
-            ("max_peers", WakuOptions { max_peers: 0, ..good() }),
-            ("request_timeout", WakuOptions { request_timeout: Duration::ZERO, ..good() }),
-            ("peers[0]", peers("node.example:8000")),
-            ("peers[0]", peers("/ip4/127.0.0.1/udp/1/quic-v1")),
+        for (message, options) in [
+            ("cluster_id: 65536; give 0 to 65,535", WakuOptions::new(65_536, 8)),
+            ("shard_count: 0; give 1 to 1,024", WakuOptions::new(42, 0)),
+            ("shard_count: 1025; give 1 to 1,024", WakuOptions::new(42, 1_025)),
+            ("max_peers: 0; give 1 or more", WakuOptions { max_peers: 0, ..good() }),
+            ("request_timeout: zero; give", WakuOptions { request_timeout: Duration::ZERO, ..good() }),
         ] {
-            let error = options.check().err().unwrap();
-            assert_eq!(error.code(), ErrorCode::TransportFailed);
-            assert!(error.message().starts_with(field), "{error}");
+            let error = WakuTransport::new(options).err().unwrap();
+            assert_eq!((error.code(), error.is_retryable()), (ErrorCode::InvalidArgument, false));
+            assert!(error.message().starts_with(message), "{error}");
+        }
+        assert!(WakuOptions::new(65_535, 1_024).check().is_ok() && WakuOptions::new(0, 1).check().is_ok());
+    }
+
+    #[test]
+    fn f3_peers_that_can_never_be_reached_are_invalid_arguments_and_not_quoted() {
+        let id = "16Uiu2HAmBB53mmnjokf8qCmJd8DxDnQKpRsbkH6Pz9yB8kLv4HkC";
+        let check = |peer: String| {
+            let peers = vec![EXAMPLE_PEER.to_owned(), peer];
+            WakuOptions { peers, ..WakuOptions::new(42, 8) }.check()
+        };
+        for (what, peer) in [
+            ("no multiaddr", "secret.example:8000".to_owned()),
+            ("no multiaddr", format!("/{}", "secret".repeat(10_000))),
+            ("no multiaddr", "/ip4/127.0.0.1/tcp/1/p2p/secret".into()),
+            ("no address over TCP or websockets", String::new()),
+            ("no address over TCP or websockets", "/ip4/127.0.0.1/udp/1/quic-v1".into()),
+            ("no address over TCP or websockets", "/dns4/secret.example".into()),
+            ("no address over TCP or websockets", "/ip4/127.0.0.1/tcp/0".into()),
+            ("no address over TCP or websockets", "/tcp/1".into()),
+            ("no address over TCP or websockets", "/ip4/127.0.0.1/tcp/1/http".into()),
+            ("no address over TCP or websockets", format!("/ip4/127.0.0.1/tcp/1/p2p/{id}/p2p-circuit/p2p/{id}")),
+        ] {
+            let error = check(peer.clone()).err().unwrap_or_else(|| panic!("{peer} is taken"));
+            assert_eq!(error.code(), ErrorCode::InvalidArgument);
+            assert_eq!(error.message(), format!("peers[1]: {what}; give one such as \"{EXAMPLE_PEER}\""));
+        }
+        for end in ["", "/ws", "/wss", "/tls/ws", "/x-parity-ws/%2Fpath"] {
+            for host in ["/ip4/127.0.0.1", "/ip6/::1", "/dns/node.example", "/dns4/node.example", "/dns6/node.example"]
+            {
+                assert!(check(format!("{host}/tcp/1{end}")).is_ok(), "{host} {end}");
+                assert!(check(format!("{host}/tcp/1{end}/p2p/{id}")).is_ok(), "{host} {end}");
+            }
         }
     }
 
