@@ -79,7 +79,7 @@ impl WakuTransport {
     /// Fails with `INVALID_ARGUMENT` if an option can never work; the message names it, and what to give.
     pub fn new(options: WakuOptions) -> Result<Self> {
         let candidates = options.check()?;
-        let slots = Semaphore::new(options.publish_concurrency);
+        let slots = Semaphore::new(options.publish_concurrency.min(Semaphore::MAX_PERMITS));
         let outgoing = Outgoing::new(options.prover.clone());
         let changed = Arc::new(Notify::new());
         Ok(Self {

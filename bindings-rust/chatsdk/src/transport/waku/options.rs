@@ -12,9 +12,10 @@ use crate::transport::RateLimitProver;
 
 const MAX_CLUSTER_ID: u64 = 65_535;
 const MAX_SHARDS: u64 = 1_024;
+const LONGEST: Duration = Duration::from_hours(24);
 const EXAMPLE_PEER: &str = "/dns4/node.example/tcp/8000/wss/p2p/16Uiu2HAmBB53mmnjokf8qCmJd8DxDnQKpRsbkH6Pz9yB8kLv4HkC";
 
-/// Settings of the Waku transport. `..WakuOptions::new(cluster, shards)` fills in the defaults.
+/// Settings of the Waku transport. `..WakuOptions::new(cluster, shards)` fills in the defaults. No time may be longer than a day.
 #[derive(Clone, Debug)]
 pub struct WakuOptions {
     /// The network, 0 to 65,535: the same for all who talk to each other.
@@ -91,8 +92,10 @@ impl WakuOptions {
             ("reconnect_min", self.reconnect_min),
             ("reconnect_max", self.reconnect_max),
         ];
-        if let Some((name, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
-            return Err(unusable(format!("{name}: zero; give a time that is longer")));
+        // Sums with much longer ones overflow.
+        let unusable_time = |duration: &Duration| duration.is_zero() || *duration > LONGEST;
+        if let Some((name, duration)) = durations.iter().find(|(_, duration)| unusable_time(duration)) {
+            return Err(unusable(format!("{name}: {duration:?}; give more than zero, and a day at most")));
         }
         let mut candidates: Vec<Candidate> = Vec::new();
         for (place, text) in self.peers.iter().enumerate() {
@@ -139,12 +142,23 @@ mod tests {
             ("shard_count: 0; give 1 to 1,024", WakuOptions::new(42, 0)),
             ("shard_count: 1025; give 1 to 1,024", WakuOptions::new(42, 1_025)),
             ("max_peers: 0; give 1 or more", WakuOptions { max_peers: 0, ..good() }),
-            ("request_timeout: zero; give", WakuOptions { request_timeout: Duration::ZERO, ..good() }),
+            ("request_timeout: 0ns; give more", WakuOptions { request_timeout: Duration::ZERO, ..good() }),
+            ("request_timeout: 18446744073709551615.", WakuOptions { request_timeout: Duration::MAX, ..good() }),
+            ("reconnect_max: 86401s; give more", WakuOptions { reconnect_max: Duration::from_secs(86_401), ..good() }),
         ] {
             let error = WakuTransport::new(options).err().unwrap();
             assert_eq!((error.code(), error.is_retryable()), (ErrorCode::InvalidArgument, false));
             assert!(error.message().starts_with(message), "{error}");
         }
+        let largest = WakuOptions {
+            max_peers: usize::MAX,
+            filter_peers: usize::MAX,
+            publish_concurrency: usize::MAX,
+            history_page_size: u32::MAX,
+            request_timeout: LONGEST,
+            ..good()
+        };
+        assert!(WakuTransport::new(largest).is_ok());
         assert!(WakuOptions::new(65_535, 1_024).check().is_ok() && WakuOptions::new(0, 1).check().is_ok());
     }
 
