@@ -10,7 +10,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
-	"chatsdk/abi"
 	"chatsdk/waku/internal/history"
 )
 
@@ -156,8 +155,7 @@ func (t *Transport) onNodeChange() {
 	}
 	t.online, t.reported, t.attempted = online, true, true
 	t.options.Logger.Info("connection", "online", online)
-	change := &abi.TransportEvent_Connection{Connection: &abi.ConnectionChanged{Online: online}}
-	t.events.put(event{TransportEvent: &abi.TransportEvent{Event: change}}, false)
+	t.events.connection(online)
 }
 
 func (t *Transport) reportOffline() {

@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
@@ -45,14 +46,30 @@ func streamLimits(further rcmgr.ConcreteLimitConfig) rcmgr.Limiter {
 	return rcmgr.NewFixedLimiter(limits.Build(further))
 }
 
-// newHost makes a libp2p host of a client: it dials, listens nowhere, and has a new identity each time.
-func newHost(further ...libp2p.Option) (host.Host, error) {
+// resources tells of streams of others that are refused.
+type resources struct {
+	network.ResourceManager
+	onRefusal func()
+}
+
+// OpenStream implements network.ResourceManager.
+func (r resources) OpenStream(id peer.ID, direction network.Direction) (network.StreamManagementScope, error) {
+	scope, err := r.ResourceManager.OpenStream(id, direction)
+	if err != nil && direction == network.DirInbound {
+		r.onRefusal()
+	}
+	return scope, err
+}
+
+// newHost makes a libp2p host of a client: it dials, listens nowhere, and has a new identity each time. onRefusal is called for each stream of a node
+// that finds no room.
+func newHost(onRefusal func(), further ...libp2p.Option) (host.Host, error) {
 	// The kind of key that every Waku implementation reads.
 	key, _, err := crypto.GenerateSecp256k1Key(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	resources, err := rcmgr.NewResourceManager(streamLimits(rcmgr.DefaultLimits.AutoScale()))
+	limited, err := rcmgr.NewResourceManager(streamLimits(rcmgr.DefaultLimits.AutoScale()))
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +81,7 @@ func newHost(further ...libp2p.Option) (host.Host, error) {
 		libp2p.Transport(websocket.New),
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
-		libp2p.ResourceManager(resources),
+		libp2p.ResourceManager(resources{limited, onRefusal}),
 		libp2p.DisableRelay(),
 		libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.DisableMetrics(),

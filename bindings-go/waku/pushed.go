@@ -1,6 +1,7 @@
 package waku
 
 import (
+	"slices"
 	"sync"
 
 	"chatsdk/waku/internal/shards"
@@ -40,6 +41,20 @@ func (p *pushed) isNew(hash shards.Hash, timestamp int64) bool {
 		p.inOrder = p.inOrder[1:]
 	}
 	return true
+}
+
+// forget the message for which isNew was true: it can come again.
+func (p *pushed) forget(hash shards.Hash) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.byHash, hash)
+	// It is one of the last.
+	for i, other := range slices.Backward(p.inOrder) {
+		if other == hash {
+			p.inOrder = slices.Delete(p.inOrder, i, i+1)
+			return
+		}
+	}
 }
 
 func (p *pushed) take(hash shards.Hash) {

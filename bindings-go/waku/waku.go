@@ -131,7 +131,7 @@ func (t *Transport) start() error {
 				t.receive(pubsubTopic, message)
 				n.hear()
 			}
-		})
+		}, t.events.lose)
 	})
 	h.Network().Notify(&network.NotifyBundle{DisconnectedF: func(net network.Network, connection network.Conn) {
 		if n := t.nodeOf(connection.RemotePeer()); n != nil && net.Connectedness(connection.RemotePeer()) != network.Connected {
@@ -149,17 +149,17 @@ func (t *Transport) start() error {
 
 func (t *Transport) makeHost() (host.Host, error) {
 	if t.relay == nil {
-		return newHost()
+		return newHost(t.events.lose)
 	}
 	further, err := t.relay.HostOptions()
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHost(further...)
+	h, err := newHost(t.events.lose, further...)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.relay.Start(t.running, h, t.receive, t.onNodeChange); err != nil {
+	if err := t.relay.Start(t.running, h, t.receiveRelayed, t.onNodeChange); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
@@ -310,16 +310,29 @@ func (t *Transport) Stop(context.Context) error {
 }
 
 func (t *Transport) receive(pubsubTopic string, message *wire.WakuMessage) {
+	if envelope, isNew := t.envelope(pubsubTopic, message); isNew {
+		t.events.put(envelope)
+	}
+}
+
+// receiveRelayed does not wait for room: a relay that is held up loses messages without a word.
+func (t *Transport) receiveRelayed(pubsubTopic string, message *wire.WakuMessage) {
+	if envelope, isNew := t.envelope(pubsubTopic, message); isNew && !t.events.offer(envelope) {
+		t.pushed.forget(envelope.hash)
+	}
+}
+
+// envelope of a message that is subscribed to; false: it is not, or came before.
+func (t *Transport) envelope(pubsubTopic string, message *wire.WakuMessage) (envelope event, isNew bool) {
 	t.mu.Lock()
 	ours := pubsubTopic != "" && t.topics[message.GetContentTopic()] == pubsubTopic
 	t.mu.Unlock()
 	if !ours {
-		return
+		return event{}, false
 	}
-	if hash := shards.MessageHash(pubsubTopic, message); t.pushed.isNew(hash, message.GetTimestamp()) {
-		envelope := &abi.TransportEvent{Event: &abi.TransportEvent_Envelope{Envelope: received(message)}}
-		t.events.put(event{TransportEvent: envelope, hash: hash}, true)
-	}
+	hash := shards.MessageHash(pubsubTopic, message)
+	envelope = event{&abi.TransportEvent{Event: &abi.TransportEvent_Envelope{Envelope: received(message)}}, hash}
+	return envelope, t.pushed.isNew(hash, message.GetTimestamp())
 }
 
 func received(message *wire.WakuMessage) *abi.EnvelopeReceived {

@@ -137,9 +137,14 @@ func AnswerCluster(stream network.Stream, ownCluster uint16, shards []uint32) {
 // PushesAtOnce is how many pushes of one node may be in memory at a time: others wait unread.
 const PushesAtOnce = 64
 
-// ReceivePushes hands on the messages that a node pushes on one stream. reading is shared by the streams of one node, with PushesAtOnce places.
-func ReceivePushes(stream network.Stream, reading chan struct{}, onPush func(pubsubTopic string, message *WakuMessage)) {
-	finish(stream, readPushes(stream, reading, onPush))
+// ReceivePushes hands on the messages that a node pushes on one stream, and tells if it breaks, maybe with one of them. reading is shared by the streams
+// of one node, with PushesAtOnce places.
+func ReceivePushes(stream network.Stream, reading chan struct{}, onPush func(pubsubTopic string, message *WakuMessage), onLoss func()) {
+	err := readPushes(stream, reading, onPush)
+	if err != nil {
+		onLoss()
+	}
+	finish(stream, err)
 }
 
 // pushes is what of a stream is needed to read them.
