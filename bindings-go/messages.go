@@ -52,7 +52,7 @@ func (c *Client) Cancel(ctx context.Context, conversationID, messageID string) e
 	return err
 }
 
-// MarkRead marks everything up to a message of the peer as read, and tells the peer so.
+// MarkRead marks everything up to a message of the peer as read, and tells the peer so. It fails with CONVERSATION_NOT_FOUND and MESSAGE_NOT_FOUND.
 func (c *Client) MarkRead(ctx context.Context, conversationID, messageID string) error {
 	return c.markRead(ctx, conversationID, messageID, true)
 }
@@ -63,6 +63,13 @@ func (c *Client) MarkReadSilently(ctx context.Context, conversationID, messageID
 }
 
 func (c *Client) markRead(ctx context.Context, conversationID, messageID string, receipt bool) error {
+	// The core knows no messages.
+	if _, err := c.Conversation(ctx, conversationID); err != nil {
+		return err
+	}
+	if _, err := c.Message(ctx, conversationID, messageID); err != nil {
+		return err
+	}
 	_, err := c.chat.MarkRead(ctx, &abi.MarkReadRequest{ConversationId: conversationID, MessageId: messageID, SendReceipt: receipt})
 	return err
 }

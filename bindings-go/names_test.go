@@ -70,7 +70,7 @@ func TestS1_ErrorsOfCallsNameWhatTheCallerWrote(t *testing.T) {
 			_, err := client.Send(ctx, wrong, chatsdk.Text("x"))
 			return err
 		}},
-		{chatsdk.ErrInvalidArgument, "messageID: is no UTF-8", func() error { return client.MarkRead(ctx, "nope", wrong) }},
+		{chatsdk.ErrInvalidArgument, "messageID: is no UTF-8", func() error { return client.Cancel(ctx, "nope", wrong) }},
 		{chatsdk.ErrInvalidArgument, "accountID: is no UTF-8", func() error { return client.DeleteAccount(ctx, wrong) }},
 	} {
 		wantMessage(t, test.call(), test.want, test.message)

@@ -6,7 +6,8 @@ import (
 )
 
 // What holds texts, links or keys prints what it is, and nothing that it holds: by fmt, whatever the verb and however deep, and by slog. Its fields
-// are there for who wants to show them. fmt asks no value in a field that is not exported of another type.
+// are there for who wants to show them. fmt asks no value in a field that is not exported of another type. encoding/json encodes all, so that
+// programs can send values on: slog's handler for JSON shows them when they are inside of something else.
 
 // Format prints the ids alone, whatever the verb.
 func (m Message) Format(state fmt.State, _ rune) { show(state, m.summary()) }
@@ -14,9 +15,8 @@ func (m Message) Format(state fmt.State, _ rune) { show(state, m.summary()) }
 // LogValue logs the ids alone.
 func (m Message) LogValue() slog.Value { return slog.StringValue(m.summary()) }
 
-// MarshalText gives the ids alone, so that no encoder of log lines, such as slog's for JSON, writes the text. To send a message on, encode a type
-// of your own.
-func (m Message) MarshalText() ([]byte, error) { return []byte(m.summary()), nil }
+// LogValue logs the ids of the message alone.
+func (e MessageReceived) LogValue() slog.Value { return e.Message.LogValue() }
 
 func (m Message) summary() string {
 	return fmt.Sprintf("message %s of conversation %s", m.ID, m.ConversationID)
@@ -28,12 +28,7 @@ func (i Invite) Format(state fmt.State, _ rune) { show(state, i.summary()) }
 // LogValue logs the id alone.
 func (i Invite) LogValue() slog.Value { return slog.StringValue(i.summary()) }
 
-// MarshalText gives the id alone, so that no encoder of log lines, such as slog's for JSON, writes the link. To send an invite on, encode its Link.
-func (i Invite) MarshalText() ([]byte, error) { return []byte(i.summary()), nil }
-
 func (i Invite) summary() string { return "invite " + i.ID }
-
-// Contents have no MarshalText: a type of an application may encode them as a part of its own.
 
 // Format prints type and size, whatever the verb.
 func (c Content) Format(state fmt.State, _ rune) { show(state, c.summary()) }

@@ -719,7 +719,7 @@ export const Chat: GenService<{
 export const Transport: GenService<{
   /**
    * Connects in the background and reports from then on what arrives and whether it is connected; ends with Stop. Not being able to
-   * connect is an event, not a failure. Fails with TRANSPORT_FAILED if the settings are unusable.
+   * connect is an event, not a failure. Fails with INVALID_ARGUMENT if the settings are unusable.
    *
    * @generated from rpc chatsdk.v1.Transport.Start
    */

@@ -12,7 +12,7 @@ import (
 type Transport interface {
 	// Start connects in the background and reports from then on what arrives and whether it is
 	// connected; ends with Stop. Not being able to connect is an event, not a failure. Fails with
-	// [ErrTransportFailed] if the settings are unusable.
+	// [ErrInvalidArgument] if the settings are unusable.
 	Start(ctx context.Context) iter.Seq2[*TransportEvent, error]
 	// Subscribe receives from exactly these content topics from now on, again after each reconnection,
 	// until the next call.

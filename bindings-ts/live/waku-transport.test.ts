@@ -580,7 +580,7 @@ describe("connection", () => {
     const client = new Client(["/ip4/127.0.0.1/tcp/9/ws"], options);
     await expect(client.start()).rejects.toMatchObject({
       name: "ChatError",
-      code: ErrorCode.TRANSPORT_FAILED,
+      code: ErrorCode.INVALID_ARGUMENT,
       retryable: false,
     });
   });

@@ -141,6 +141,23 @@ describe("own and unknown types", () => {
     expect(alice.withStatus(DeliveryStatus.READ)).toEqual([]);
   });
 
+  const attachment = { url: "u", digest: new Uint8Array(32), key: new Uint8Array(32), nonce: new Uint8Array(12) };
+  test.each<[string, Content]>([
+    ["content: empty", { domain: 0, tag: 0, version: 0, payload: new Uint8Array() }],
+    ["content.reply.message_id", basic(BasicTag.reply, ReplySchema, { text: "to nothing" })],
+    ["content.reaction.message_id", basic(BasicTag.reaction, ReactionSchema, { reaction: "+" })],
+    ["content.attachment_reference.url", basic(BasicTag.attachmentReference, AttachmentReferenceSchema, {})],
+    ...(["digest", "key", "nonce"] as const).map((field): [string, Content] => [
+      `content.attachment_reference.${field}`,
+      basic(BasicTag.attachmentReference, AttachmentReferenceSchema, { ...attachment, [field]: new Uint8Array(31) }),
+    ]),
+  ])("F5 a sender that leaves out %s is told, and nothing changes", (field, content) => {
+    const { alice, conversationId } = established();
+    const before = alice.machine.disk.fingerprint();
+    expect(() => alice.call({ case: "sendMessage", value: { conversationId, content } }, "sentMessage")).toThrow(field);
+    expect(alice.machine.disk.fingerprint()).toBe(before);
+  });
+
   test("F5 version 0 reads as version 1", () => {
     const { exchange } = established();
     expect(exchange({ ...text("old"), version: 0 }).received).toMatchObject({ version: 1, text: "old" });

@@ -6,7 +6,7 @@ export { BASIC_DOMAIN, BASIC_VERSION, BasicTag } from "./content/basic-types.ts"
 export type { Crypto } from "./crypto/crypto.ts";
 export { nobleCrypto } from "./crypto/noble.ts";
 export { Entropy } from "./entropy.ts";
-export { ChatError } from "./errors.ts";
+export { ChatError, quoted } from "./errors.ts";
 export { INVITE_PREFIX } from "./invite/invite-link.ts";
 export { Core, type Opened } from "./machine/core.ts";
 export type { Answer, Steps } from "./machine/step.ts";

@@ -130,3 +130,19 @@ func expectRefused(t *testing.T, err error, path string, damaged []byte) {
 		t.Errorf("left beside the file: %v", names)
 	}
 }
+
+func TestS2_AHeaderThatForbidsWritingIsDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chat.db")
+	storage := open(t, path)
+	fill(t, storage)
+	closeStorage(t, storage)
+	damaged, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The format's version for writing: one that SQLite does not know.
+	damaged[18] = 3
+	writeFile(t, path, damaged)
+	_, err = sqlite.Open(path, sqlite.Options{})
+	expectRefused(t, err, path, damaged)
+}

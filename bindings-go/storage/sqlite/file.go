@@ -126,6 +126,10 @@ func prepare(database *sqlite3.Conn, file string, options Options, afterCrash, s
 			return err
 		}
 	}
+	// The file can be written, that was looked at before: its header forbids it, which none of ours does.
+	if readOnly, _ := database.ReadOnly("main"); readOnly {
+		return corrupt(subject, "has a damaged header", nil)
+	}
 	mode, err := pragma(database, "journal_mode = WAL")
 	if err != nil {
 		return err

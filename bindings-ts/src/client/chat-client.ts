@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { ChatCalls } from "@chatsdk/abi/chat";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { type Config, ConfigSchema, type KeyDerivation, type VaultHeader } from "@chatsdk/abi/host_pb";
-import { ChatError, Core, type Crypto, Entropy, Vault } from "@chatsdk/core";
+import { ChatError, Core, type Crypto, Entropy, quoted, Vault } from "@chatsdk/core";
 import { deriveKey, newDerivation, type StorageKey } from "../keys/storage-key.ts";
 import { RlnMembership } from "../rln/membership.ts";
 import type { RollbackAnchor } from "../storage/rollback-anchor.ts";
@@ -309,7 +309,7 @@ export class ChatClient implements AsyncDisposable {
     if (!row)
       throw new ChatError(
         ErrorCode.CONVERSATION_NOT_FOUND,
-        `conversationId: no conversation ${JSON.stringify(conversationId)}; list the conversations`,
+        `conversationId: no conversation ${quoted(conversationId)}; list the conversations`,
       );
     return toConversation(this.#vault.openConversation(row));
   }
@@ -359,12 +359,17 @@ export class ChatClient implements AsyncDisposable {
     await this.#calls.cancelMessage({ conversationId, messageId }, options?.signal);
   }
 
-  /** Marks everything up to a message as read. @param options.sendReceipt - tells the peer; default true. */
+  /**
+   * Marks everything up to a message as read. Throws MESSAGE_NOT_FOUND, and tells the peer nothing, if the conversation has no such message.
+   * @param options.sendReceipt - tells the peer; default true.
+   */
   async markRead(
     conversationId: string,
     messageId: string,
     options: CallOptions & { sendReceipt?: boolean } = {},
   ): Promise<void> {
+    await this.conversation(conversationId);
+    await this.message(conversationId, messageId);
     const value = { conversationId, messageId, sendReceipt: options.sendReceipt ?? true };
     await this.#calls.markRead(value, options?.signal);
   }
@@ -384,7 +389,7 @@ export class ChatClient implements AsyncDisposable {
     if (!row)
       throw new ChatError(
         ErrorCode.MESSAGE_NOT_FOUND,
-        `messageId: no message ${JSON.stringify(messageId)}; page through the conversation`,
+        `messageId: no message ${quoted(messageId)}; page through the conversation`,
       );
     return this.#open(row);
   }

@@ -5,7 +5,7 @@
 export interface Transport {
   /**
    * Connects in the background and calls the listener from then on. Resolves once started, not once connected: an
-   * unreachable network is reported by `onConnection(false)`. Rejects with ChatError TRANSPORT_FAILED if the settings are unusable.
+   * unreachable network is reported by `onConnection(false)`. Rejects with ChatError INVALID_ARGUMENT if the settings are unusable.
    */
   start(listener: TransportListener): Promise<void>;
   /** Receives from exactly these content topics from now on, again after each reconnection, until the next call. */

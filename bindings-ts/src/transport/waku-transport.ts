@@ -472,7 +472,7 @@ function checkOptions(options: Required<Omit<WakuTransportOptions, "prover">>): 
   const { clusterId, peers } = options;
   const discovery = discoveryOf(options);
   if (!Number.isInteger(clusterId) || clusterId < 0 || clusterId > 0xffff)
-    throw failed("clusterId: an integer from 0 to 65535 is needed");
+    throw unusable("clusterId: an integer from 0 to 65535 is needed");
   const counts = [
     "shardCount",
     "maxPeers",
@@ -486,13 +486,19 @@ function checkOptions(options: Required<Omit<WakuTransportOptions, "prover">>): 
     "reconnectMaxMs",
   ] as const;
   for (const name of counts) {
-    if (!Number.isInteger(options[name]) || options[name] < 1) throw failed(`${name}: a positive integer is needed`);
+    if (!Number.isInteger(options[name]) || options[name] < 1) throw unusable(`${name}: a positive integer is needed`);
   }
   for (const [i, list] of discovery.dns.entries()) {
-    if (!/^enrtree:\/\/[A-Z2-7]+@\S+$/.test(list)) throw failed(`discovery.dns[${i}]: ${list} is no enrtree:// URL`);
+    if (!/^enrtree:\/\/[A-Z2-7]+@\S+$/.test(list)) throw unusable(`discovery.dns[${i}]: ${list} is no enrtree:// URL`);
   }
   if (peers.length === 0 && discovery.dns.length === 0)
-    throw failed("peers: empty, and discovery by DNS is off, so there is no node to begin with");
+    throw unusable("peers: empty, and discovery by DNS is off, so there is no node to begin with");
+}
+
+/** A setting that can never work. */
+function unusable(message: string, cause?: unknown): ChatError {
+  const detail = cause instanceof Error ? ` (${cause.message})` : "";
+  return new ChatError(ErrorCode.INVALID_ARGUMENT, message + detail, cause === undefined ? {} : { cause });
 }
 
 function discoveryOf({
@@ -509,9 +515,9 @@ function parsePeers(peers: readonly string[]): Candidate[] {
     try {
       address = multiaddr(text);
     } catch (error) {
-      throw failed(`peers[${i}]: no multiaddr`, error);
+      throw unusable(`peers[${i}]: no multiaddr`, error);
     }
-    if (!isWebsocket(address)) throw failed(`peers[${i}]: ${text} is no websocket address`);
+    if (!isWebsocket(address)) throw unusable(`peers[${i}]: ${text} is no websocket address`);
     return address;
   });
   return [...Map.groupBy(addresses, (address) => address.getPeerId() ?? address.toString())].map(([key, group]) => ({

@@ -1,5 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import {
+  type AttachmentReference,
   AttachmentReferenceSchema,
   ReactionSchema,
   ReadReceiptSchema,
@@ -44,6 +45,47 @@ export function summarize(content: Pick<ContentFrame, "domain" | "tag" | "versio
   } catch {
     return {};
   }
+}
+
+/**
+ * What a sender may not leave out of a basic type, with the remedy; `undefined`: nothing is wrong. What this SDK does not know, newer types and
+ * versions among it, passes.
+ */
+export function basicDefect(content: Pick<ContentFrame, "domain" | "tag" | "version" | "payload">): string | undefined {
+  const { domain, tag, version, payload } = content;
+  if (domain !== BASIC_DOMAIN || version > BASIC_VERSION) return undefined;
+  if (tag === 0 && payload.length === 0) return "content: empty; give it a kind, or a domain and a tag";
+  try {
+    switch (tag) {
+      case BasicTag.reply:
+        return messageIdDefect("reply", fromBinary(ReplySchema, payload));
+      case BasicTag.reaction:
+        return messageIdDefect("reaction", fromBinary(ReactionSchema, payload));
+      case BasicTag.attachmentReference:
+        return attachmentDefect(fromBinary(AttachmentReferenceSchema, payload));
+      default:
+        return undefined;
+    }
+  } catch {
+    // The application sees its bytes.
+    return undefined;
+  }
+}
+
+function messageIdDefect(type: string, { messageId }: { messageId: string }): string | undefined {
+  return messageId === "" ? `content.${type}.message_id: empty; name the message it is about` : undefined;
+}
+
+function attachmentDefect({ url, digest, key, nonce }: AttachmentReference): string | undefined {
+  const field = "content.attachment_reference";
+  if (url === "") return `${field}.url: empty; name where the ciphertext is`;
+  for (const [name, bytes, length] of [
+    ["digest", digest, 32],
+    ["key", key, 32],
+    ["nonce", nonce, 12],
+  ] as const)
+    if (bytes.length !== length) return `${field}.${name}: ${bytes.length} bytes, must be ${length}`;
+  return undefined;
 }
 
 /** The message up to which the peer has read, if the content is a read receipt. */

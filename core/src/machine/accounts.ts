@@ -8,7 +8,7 @@ import {
   PrekeyRecordSchema,
 } from "@chatsdk/abi/records_pb";
 import { bytesToHex, concatBytes, label } from "../bytes.ts";
-import { ChatError } from "../errors.ts";
+import { ChatError, quoted } from "../errors.ts";
 import { deliveryAddress } from "../invite/delivery-address.ts";
 import { Conversation } from "./conversation.ts";
 import { forgetEvents } from "./events.ts";
@@ -55,7 +55,7 @@ export function* listAccounts(step: Step): Steps<AccountList> {
 export function* loadAccount(step: Step, id: string): Steps<AccountRecord> {
   const record = yield* step.get(AccountRecordSchema, Keys.account(id));
   if (!record)
-    throw new ChatError(ErrorCode.ACCOUNT_NOT_FOUND, `account_id: no account ${JSON.stringify(id)}; list the accounts`);
+    throw new ChatError(ErrorCode.ACCOUNT_NOT_FOUND, `account_id: no account ${quoted(id)}; list the accounts`);
   return record;
 }
 

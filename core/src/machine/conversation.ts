@@ -9,7 +9,7 @@ import {
   StateRecordSchema,
 } from "@chatsdk/abi/records_pb";
 import { bytesToHex } from "../bytes.ts";
-import { ChatError } from "../errors.ts";
+import { ChatError, quoted } from "../errors.ts";
 import { type AwaitedBefore, awaitedBefore, hintChanges } from "../ratchet/awaited-hints.ts";
 import { expireSkipped, SKIPPED_KEY_LIFETIME_MS } from "../ratchet/skipped-keys.ts";
 import type { StreamIds } from "../reliability/sds.ts";
@@ -41,7 +41,7 @@ export class Conversation {
     if (!record) {
       throw new ChatError(
         ErrorCode.CONVERSATION_NOT_FOUND,
-        `conversation_id: no conversation ${JSON.stringify(id)}; list the conversations`,
+        `conversation_id: no conversation ${quoted(id)}; list the conversations`,
       );
     }
     return new Conversation(id, record, false);

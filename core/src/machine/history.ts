@@ -1,3 +1,4 @@
+import { bytesToHex } from "../bytes.ts";
 import { type AccountRecord, AccountRecordSchema } from "@chatsdk/abi/records_pb";
 import { Keys, lastPart } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
@@ -32,7 +33,6 @@ export class History {
   readonly #passed = new Map<string, number>();
   /** Accounts that have read all of it since the last push that may have been lost in this process. */
   readonly #read = new Set<string>();
-  #count = 0;
 
   /** Asks for all of the history since the account last looked, or since `fromMs` if that is earlier. */
   ask(accountId: string, fromMs = Number.POSITIVE_INFINITY): void {
@@ -93,7 +93,8 @@ export class History {
     const since = Math.min(Number(account.historyUntilMs), step.nowMs) - OVERLAP_MS;
     const startMs = Math.max(0, Math.min(since, wish.fromMs));
     const missedOnly = wish.missedOnly && this.#read.has(accountId);
-    const id = `h/${accountId}/${++this.#count}`;
+    // Not a number: the answer to a query of a core that broke down must not end one of its successor.
+    const id = `h/${accountId}/${bytesToHex(step.entropy.bytes(8))}`;
     this.#open.set(accountId, { id, startMs, endMs: step.nowMs, missedOnly });
     const topics = [account.deliveryAddress];
     step.effect({

@@ -18,7 +18,7 @@ import {
 } from "@chatsdk/abi/records_pb";
 import { IntroductionBundleSchema } from "@chatsdk/abi/wire_pb";
 import { bytesToHex } from "../bytes.ts";
-import { ChatError } from "../errors.ts";
+import { ChatError, quoted } from "../errors.ts";
 import { inboxHintKey } from "../handshake/key-agreement.ts";
 import { chooseSuite, suiteBits } from "../handshake/suite.ts";
 import { sameApplication } from "../invite/delivery-address.ts";
@@ -108,10 +108,7 @@ export function* listInvites(step: Step, accountId: string): Steps<InviteList> {
 export function* revokeInvite(step: Step, inviteId: string): Steps<void> {
   const record = yield* step.get(PrekeyRecordSchema, Keys.prekey(inviteId));
   if (!record || record.repairs !== "")
-    throw new ChatError(
-      ErrorCode.INVITE_NOT_FOUND,
-      `invite_id: no invite ${JSON.stringify(inviteId)}; list the invites`,
-    );
+    throw new ChatError(ErrorCode.INVITE_NOT_FOUND, `invite_id: no invite ${quoted(inviteId)}; list the invites`);
   yield* forgetPrekey(step, Keys.prekey(inviteId));
 }
 

@@ -14,7 +14,7 @@ import { type OutgoingRecord, OutgoingRecordSchema, StateRecordSchema } from "@c
 import { ContentFrameSchema, FrameSchema, PayloadSchema, type SdsMessage } from "@chatsdk/abi/wire_pb";
 import { EMPTY } from "../bytes.ts";
 import { encode } from "../codec.ts";
-import { summarize } from "../content/basic-types.ts";
+import { basicDefect, summarize } from "../content/basic-types.ts";
 import { encodeEnvelope } from "../envelope/envelope.ts";
 import { pad } from "../envelope/padding.ts";
 import { ChatError } from "../errors.ts";
@@ -121,7 +121,10 @@ export function sendContent(
 function checkContent(content: Content | undefined): Pick<Content, "domain" | "tag" | "version" | "payload"> {
   if (!content) throw new ChatError(ErrorCode.INVALID_ARGUMENT, "content: missing; give a content");
   const { domain, tag, version, payload } = content;
-  return { domain, tag, version: version || 1, payload };
+  const checked = { domain, tag, version: version || 1, payload };
+  const defect = basicDefect(checked);
+  if (defect !== undefined) throw new ChatError(ErrorCode.INVALID_ARGUMENT, defect);
+  return checked;
 }
 
 function sealEnvelope(

@@ -58,7 +58,9 @@ const LAST_RESORT = FAR_BEACON_INTERVAL;
  */
 export function reachOut(step: Step, { session, stream }: Conversation): void {
   const number = session.sending?.next ?? 0;
-  const lately = Number(stream.lastAckMs) + step.settings.ackIntervalMs >= step.nowMs;
+  const agoMs = step.nowMs - Number(stream.lastAckMs);
+  // In the future: the clock was put back.
+  const lately = agoMs >= 0 && agoMs <= step.settings.ackIntervalMs;
   if (session.ratchetBeforeSending || number <= SURELY_AWAITED || lately) return;
   if (number <= LAST_RESORT) jumpToBeacon(step.crypto, session, BEACON_INTERVAL);
   else if (stream.lastResort.length > 0) stream.refusedSync = stream.lastResort;

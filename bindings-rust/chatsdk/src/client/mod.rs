@@ -283,7 +283,7 @@ impl Client {
         self.inner.chat.cancel_message(request).await.map(drop)
     }
 
-    /// Marks everything up to a message of the peer as read, and tells the peer.
+    /// Marks everything up to a message of the peer as read, and tells the peer. Fails with `CONVERSATION_NOT_FOUND` and `MESSAGE_NOT_FOUND`.
     pub async fn mark_read(&self, conversation_id: &str, message_id: &str) -> Result<()> {
         self.mark_read_and(conversation_id, message_id, true).await
     }
@@ -294,6 +294,9 @@ impl Client {
     }
 
     async fn mark_read_and(&self, conversation_id: &str, message_id: &str, send_receipt: bool) -> Result<()> {
+        // The core knows no messages.
+        self.conversation(conversation_id).await?;
+        self.message(conversation_id, message_id).await?;
         let request = MarkReadRequest {
             conversation_id: conversation_id.to_owned(),
             message_id: message_id.to_owned(),

@@ -19,7 +19,7 @@ import { ChatError } from "@chatsdk/core";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { corrupt, SQLITE, schemaError, sqliteCode, storageError } from "./errors.ts";
 import { sqlite } from "./runtime.ts";
-import { APPLICATION_ID, SCHEMA, SCHEMA_OBJECTS, SCHEMA_VERSION } from "./schema.ts";
+import { APPLICATION_ID, damagedObjects, SCHEMA, SCHEMA_VERSION } from "./schema.ts";
 
 /** Larger files are not read through at open: 64 MiB in the page cache take about 60 ms, from a slow disk seconds. */
 const QUICK_CHECK_BYTES = 64 * 1024 * 1024;
@@ -90,6 +90,7 @@ function openExisting(file: string, options: OpenOptions, subject: string): Data
       checkLength(file, database, subject);
       checkContent(database, small, subject);
     }
+    checkHeader(database, subject);
     if (pragma(database, "journal_mode = WAL") !== "wal")
       throw new ChatError(
         ErrorCode.STORAGE_FAILED,
@@ -144,15 +145,18 @@ function checkLength(file: string, database: DatabaseSync, subject: string): voi
   if (statSync(file).size < length) throw corrupt(subject, "is cut short");
 }
 
+/** The file can be written, that was looked at before. What else forbids it is its header, and none of ours does. */
+function checkHeader(database: DatabaseSync, subject: string): void {
+  try {
+    database.exec("DELETE FROM meta WHERE false");
+  } catch (error) {
+    throw sqliteCode(error) === SQLITE.READONLY ? corrupt(subject, "has a damaged header", { cause: error }) : error;
+  }
+}
+
 function checkContent(database: DatabaseSync, readThrough: boolean, subject: string): void {
-  const names = new Set(
-    database
-      .prepare("SELECT name FROM sqlite_schema")
-      .all()
-      .map((row) => row["name"]),
-  );
-  const absent = SCHEMA_OBJECTS.filter((name) => !names.has(name));
-  if (absent.length > 0) throw corrupt(subject, `lacks ${absent.join(", ")}`);
+  const damaged = damagedObjects(database);
+  if (damaged.length > 0) throw corrupt(subject, `has a damaged schema, without a sound ${damaged.join(", ")}`);
   if (readThrough && pragma(database, "quick_check(1)") !== "ok") throw corrupt(subject, "is damaged");
 }
 

@@ -1,3 +1,6 @@
+import type { DatabaseSync } from "node:sqlite";
+import { sqlite } from "./runtime.ts";
+
 /** "CSDK" in the file's header: tells our databases from those of other applications. */
 export const APPLICATION_ID = 0x4353444b;
 
@@ -74,8 +77,38 @@ export const SCHEMA = `
   END;
 `;
 
-/** What a database of this version must contain, to tell a damaged or foreign schema at open rather than at first use. */
-export const SCHEMA_OBJECTS = Array.from(
-  SCHEMA.matchAll(/^\s*CREATE (?:VIRTUAL )?(?:TABLE|INDEX|TRIGGER) (\w+)/gm),
-  (match) => match[1] ?? "",
-);
+/** A row of `sqlite_schema`, without the page at which the object begins: that differs between sound files. */
+type SchemaObject = Record<"type" | "name" | "tbl_name" | "sql", string | null>;
+
+/**
+ * Names of what a sound database of this version has and this one has not, or not as it should be: a damaged or foreign schema is told at open
+ * rather than at first use. Further objects, such as the tables of ANALYZE, do no harm.
+ */
+export function damagedObjects(database: DatabaseSync): string[] {
+  const wanted = newSchema();
+  const present = new Set(objectsOf(database).map(textOf));
+  return wanted.filter((object) => !present.has(textOf(object))).map(({ name }) => String(name));
+}
+
+let created: SchemaObject[] | undefined;
+
+/** Of a new database. SQLite answers that rather than the text above, which lacks the tables of FTS5 and the indexes of UNIQUE. */
+export function newSchema(): readonly SchemaObject[] {
+  if (created === undefined) {
+    const { DatabaseSync } = sqlite();
+    const database = new DatabaseSync(":memory:");
+    try {
+      database.exec(SCHEMA);
+      created = objectsOf(database);
+    } finally {
+      database.close();
+    }
+  }
+  return created;
+}
+
+function objectsOf(database: DatabaseSync): SchemaObject[] {
+  return database.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema").all() as SchemaObject[];
+}
+
+const textOf = ({ type, name, tbl_name: table, sql }: SchemaObject): string => JSON.stringify([type, name, table, sql]);

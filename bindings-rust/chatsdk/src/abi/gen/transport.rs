@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 pub trait Transport: Send + Sync {
     /// Connects in the background and reports from then on what arrives and whether it is connected;
     /// ends with Stop. Not being able to connect is an event, not a failure. Fails with
-    /// [`TRANSPORT_FAILED`](super::ErrorCode::TransportFailed) if the settings are unusable.
+    /// [`INVALID_ARGUMENT`](super::ErrorCode::InvalidArgument) if the settings are unusable.
     fn start(&self) -> BoxStream<'static, Result<TransportEvent, Error>>;
 
     /// Receives from exactly these content topics from now on, again after each reconnection, until the
