@@ -143,7 +143,7 @@ func (t *Transport) onNodeChange() {
 			n.choose(t.topics)
 			go n.sync()
 		}
-		canPush = canPush || n.canPush
+		canPush = canPush || n.canPush()
 		subscribed = subscribed || n.isSubscribed()
 	}
 	online := canPush && subscribed

@@ -11,7 +11,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"chatsdk/waku/internal/history"
 	"chatsdk/waku/internal/mesh"
@@ -53,7 +52,7 @@ type node struct {
 	options  Options
 	onChange func()
 
-	canPush, canStore, hasFilter bool
+	relaying bool
 
 	// open ends with the connection, with the reason as its cause.
 	open  context.Context
@@ -73,26 +72,17 @@ type node struct {
 	refusedAt time.Time
 }
 
-// openNode finds out what the node at the other end offers. It fails if it is of another cluster or offers nothing. A relay pushes and subscribes
-// by itself.
+// openNode fails if the node at the other end is of another cluster or offers nothing. A relay pushes and subscribes by itself.
 func openNode(h host.Host, id peer.ID, options Options, relaying bool, onChange func()) (*node, error) {
-	protocols, err := h.Peerstore().GetProtocols(id)
-	if err != nil {
-		return nil, err
-	}
-	offers := func(id protocol.ID) bool { return slices.Contains(protocols, id) }
 	n := &node{
 		host: h, id: id, options: options, onChange: onChange, alarm: make(chan struct{}, 1), reading: make(chan struct{}, wire.PushesAtOnce), subscribed: topics{},
-		canPush: offers(wire.LightPush), canStore: offers(wire.Store), hasFilter: offers(wire.FilterSubscribe),
+		relaying: relaying,
 	}
-	if relaying {
-		n.canPush, n.hasFilter = false, false
-	}
-	if !n.canPush && !n.canStore && !n.hasFilter && !(relaying && offers(mesh.Protocol)) {
+	if !n.canPush() && !n.canStore() && !n.hasFilter() && !(relaying && n.offers(mesh.Protocol)) {
 		return nil, errors.New("the node offers none of the protocols needed")
 	}
 	n.open, n.close = context.WithCancelCause(context.Background())
-	if offers(wire.MetadataID) {
+	if n.offers(wire.MetadataID) {
 		cluster, said, err := n.askCluster()
 		if err == nil && said && cluster != 0 && cluster != uint32(options.ClusterID) {
 			err = fmt.Errorf("the node serves cluster %d, not %d", cluster, options.ClusterID)
@@ -111,7 +101,7 @@ func (n *node) isOpen() bool { return n.open.Err() == nil }
 func (n *node) canFilter() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.hasFilter && time.Since(n.refusedAt) > refusalPause
+	return n.hasFilter() && time.Since(n.refusedAt) > refusalPause
 }
 
 // isSubscriber: chosen to be subscribed.
@@ -238,7 +228,7 @@ func (n *node) check() error {
 }
 
 func (n *node) probe() error {
-	if n.hasFilter {
+	if n.hasFilter() {
 		return n.timed(func(ctx context.Context) error {
 			return wire.Filter(ctx, n.host, n.id, wire.FilterAction_SUBSCRIBER_PING, "", nil)
 		})

@@ -98,7 +98,7 @@ func (t *Transport) push(ctx context.Context, pubsubTopic string, message *wire.
 		var failures []error
 		busy, refused := false, true
 		for _, n := range t.openNodes() {
-			if !n.canPush {
+			if !n.canPush() {
 				continue
 			}
 			err := n.push(ctx, pubsubTopic, message)

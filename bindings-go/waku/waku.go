@@ -116,6 +116,9 @@ func (t *Transport) start() error {
 	if err != nil {
 		return failed(err, "the libp2p node cannot be started")
 	}
+	if err := t.followOffers(h); err != nil {
+		return failed(errors.Join(err, h.Close()), "the libp2p node cannot be started")
+	}
 	h.SetStreamHandler(wire.MetadataID, func(stream network.Stream) {
 		wire.AnswerCluster(stream, t.options.ClusterID, t.served())
 	})
@@ -276,7 +279,7 @@ func (t *Transport) groups(topics []string) ([]history.Group, error) {
 func (t *Transport) storeNodes() []history.Node {
 	var nodes []history.Node
 	for _, n := range t.openNodes() {
-		if n.canStore {
+		if n.canStore() {
 			nodes = append(nodes, n.query)
 		}
 	}
