@@ -42,14 +42,6 @@ fn compile(source: &Path, program: &Path) {
     assert!(status.success());
 }
 
-fn python() -> Option<&'static str> {
-    let found = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !found {
-        eprintln!("skipped in part: python3 is not installed");
-    }
-    found.then_some("python3")
-}
-
 #[test]
 fn s4_the_library_refuses_what_is_wrong_without_a_crash() {
     let folder = tempfile::tempdir().unwrap();
@@ -61,7 +53,7 @@ fn s4_the_library_refuses_what_is_wrong_without_a_crash() {
 }
 
 #[test]
-#[ignore = "needs WAKU_NODE_BIN: the service node"]
+#[ignore = "needs WAKU_NODE_BIN: the service node, and python3"]
 fn s4_a_program_in_c_and_one_in_python_chat() {
     let node = ServiceNode::start();
     let folder = tempfile::tempdir().unwrap();
@@ -78,12 +70,7 @@ fn s4_a_program_in_c_and_one_in_python_chat() {
     let link = alice.until(r"link: (\S+)\n");
     let bobs = folder.path().join("bob");
     let script = Path::new(ROOT).join("examples/python/chat.py");
-    let mut bob = match python() {
-        Some(python) => {
-            Program::start(python, &[script.to_str().unwrap(), bobs.to_str().unwrap(), &link], &environment)
-        }
-        None => Program::start(in_c.to_str().unwrap(), &[bobs.to_str().unwrap(), &link], &environment),
-    };
+    let mut bob = Program::start("python3", &[script.to_str().unwrap(), bobs.to_str().unwrap(), &link], &environment);
     alice.until("< Hello!\n");
     bob.until("✓ delivered\n");
     alice.write_line("Hello \"Bob\" \\ of Python ✓");
