@@ -135,7 +135,7 @@ func ExampleClient_Messages() {
 func ExampleOptions_transport() {
 	transport, err := waku.New(waku.Options{Peers: []string{"/ip4/192.0.2.1/tcp/60000/p2p/16Uiu2HAm..."}, MaxPeers: 5})
 	if err != nil {
-		fmt.Println(errors.Is(err, chatsdk.ErrTransportFailed))
+		fmt.Println(errors.Is(err, chatsdk.ErrInvalidArgument))
 		return
 	}
 	_, err = chatsdk.Open(context.Background(), chatsdk.Options{Path: "alice.db", StorageKey: keys.Unprotected(), Transport: transport})

@@ -3,6 +3,7 @@ package waku
 import (
 	"fmt"
 	"log/slog"
+	"regexp"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -13,9 +14,17 @@ import (
 	"chatsdk/waku/internal/shards"
 )
 
-// Options of [New]. Zero values mean the defaults named here.
+const (
+	// mostShards of a network, as WAKU2-RELAY-SHARDING has it.
+	mostShards = 1024
+	// longest time of an option. Multiples of far longer ones overflow.
+	longest     = 24 * time.Hour
+	examplePeer = "/dns4/node.example/tcp/8000/wss/p2p/16Uiu2HAmBB53mmnjokf8qCmJd8DxDnQKpRsbkH6Pz9yB8kLv4HkC"
+)
+
+// Options of [New]. Zero values mean the defaults named here. No time may be longer than a day.
 type Options struct {
-	// ClusterID and ShardCount name the network, the same for all who talk to each other. Defaults: 42 and 8.
+	// ClusterID and ShardCount name the network, the same for all who talk to each other. Defaults: 42 and 8. A network has 1024 shards at most.
 	ClusterID  uint16
 	ShardCount uint16
 	// Peers are multiaddrs of service nodes over TCP or websockets, such as "/dns4/node.example/tcp/8000/wss/p2p/16Uiu2...". Without a
@@ -69,22 +78,34 @@ func defaultTo[T comparable](field *T, value T) {
 }
 
 func (o Options) check() error {
+	if o.ShardCount > mostShards {
+		return unusable(nil, "ShardCount: %d; give 1 to %d", o.ShardCount, mostShards)
+	}
 	for _, field := range []struct {
 		name  string
-		value int64
+		value int
 	}{
-		{"MaxPeers", int64(o.MaxPeers)},
-		{"FilterPeers", int64(o.FilterPeers)},
-		{"PublishTimeout", int64(o.PublishTimeout)},
-		{"PublishConcurrency", int64(o.PublishConcurrency)},
-		{"RequestTimeout", int64(o.RequestTimeout)},
-		{"HistoryPageSize", int64(o.HistoryPageSize)},
-		{"WatchdogInterval", int64(o.WatchdogInterval)},
-		{"ReconnectMin", int64(o.ReconnectMin)},
-		{"ReconnectMax", int64(o.ReconnectMax)},
+		{"MaxPeers", o.MaxPeers},
+		{"FilterPeers", o.FilterPeers},
+		{"PublishConcurrency", o.PublishConcurrency},
+		{"HistoryPageSize", o.HistoryPageSize},
 	} {
 		if field.value < 1 {
-			return failed(nil, "%s: %d, must be positive", field.name, field.value)
+			return unusable(nil, "%s: %d; give 1 or more", field.name, field.value)
+		}
+	}
+	for _, field := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"PublishTimeout", o.PublishTimeout},
+		{"RequestTimeout", o.RequestTimeout},
+		{"WatchdogInterval", o.WatchdogInterval},
+		{"ReconnectMin", o.ReconnectMin},
+		{"ReconnectMax", o.ReconnectMax},
+	} {
+		if field.value < 1 || field.value > longest {
+			return unusable(nil, "%s: %v; give more than zero, and a day at most", field.name, field.value)
 		}
 	}
 	return nil
@@ -101,11 +122,12 @@ func parsePeers(peers []string) ([]*candidate, error) {
 	for i, text := range peers {
 		address, err := multiaddr.NewMultiaddr(text)
 		if err != nil {
-			return nil, failed(err, "Peers[%d]: no multiaddr", i)
+			// Not the error's words: they quote what is there, of any length.
+			return nil, unusable(err, "Peers[%d]: no multiaddr; give one such as %q", i, examplePeer)
 		}
 		transport, id := peer.SplitAddr(address)
-		if transport == nil || !overTCP(transport) {
-			return nil, failed(nil, "Peers[%d]: %s is neither a TCP nor a websocket address", i, text)
+		if !dialable.MatchString(shapeOf(transport)) {
+			return nil, unusable(nil, "Peers[%d]: no address over TCP or websockets; give one such as %q", i, examplePeer)
 		}
 		if known, found := byID[id]; found && id != "" {
 			known.addresses = append(known.addresses, transport)
@@ -118,9 +140,24 @@ func parsePeers(peers []string) ([]*candidate, error) {
 	return candidates, nil
 }
 
-func overTCP(address multiaddr.Multiaddr) bool {
-	_, err := address.ValueForProtocol(multiaddr.P_TCP)
-	return err == nil
+// dialable: host and port, perhaps websockets, and nothing else.
+var dialable = regexp.MustCompile("^((/ip6zone)?/ip6|/ip4|/dns[46]?)/tcp(/tls(/sni)?/ws|/ws|/wss)?$")
+
+// shapeOf an address is its protocols without their values; "" for one to port 0, where nobody is.
+func shapeOf(address multiaddr.Multiaddr) string {
+	if port, err := address.ValueForProtocol(multiaddr.P_TCP); err != nil || port == "0" {
+		return ""
+	}
+	shape := ""
+	for _, protocol := range address.Protocols() {
+		shape += "/" + protocol.Name
+	}
+	return shape
+}
+
+// unusable is INVALID_ARGUMENT for an option that can never work.
+func unusable(cause error, format string, arguments ...any) *abi.Error {
+	return fault.Because(abi.ErrorCode_INVALID_ARGUMENT, cause, format, arguments...)
 }
 
 // failed is TRANSPORT_FAILED.

@@ -62,7 +62,7 @@ type Transport struct {
 
 var _ abi.Transport = (*Transport)(nil)
 
-// New checks the options; Start connects. It fails with TRANSPORT_FAILED, naming the field, if they are unusable.
+// New checks the options; Start connects. Those that can never work are INVALID_ARGUMENT, which names the option and the remedy.
 func New(options Options) (*Transport, error) {
 	return NewRelaying(options, nil)
 }

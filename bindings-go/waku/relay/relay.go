@@ -51,8 +51,8 @@ const (
 	lookInterval = 200 * time.Millisecond
 )
 
-// New makes a transport that relays. Options that concern light push and filter have no effect. It fails with TRANSPORT_FAILED, naming the field, if
-// they are unusable.
+// New makes a transport that relays. Options that concern light push and filter have no effect. Those that can
+// never work are INVALID_ARGUMENT, which names the option and the remedy.
 func New(options waku.Options) (*waku.Transport, error) {
 	return waku.NewRelaying(options, &goWaku{subscriptions: map[string]*relay.Subscription{}})
 }
