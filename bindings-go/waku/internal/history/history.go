@@ -69,7 +69,10 @@ func toNs(ms uint64) int64 {
 
 // Backoff grows exponentially with jitter: between half of and the full first * 2^attempt, at most longest.
 func Backoff(attempt int, first, longest time.Duration) time.Duration {
-	full := min(longest, first<<min(attempt, 20))
+	full := longest
+	if attempt = min(attempt, 20); first <= longest>>attempt {
+		full = first << attempt
+	}
 	return full/2 + rand.N(full/2+1)
 }
 

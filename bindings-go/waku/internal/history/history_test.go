@@ -218,3 +218,23 @@ func TestF4_HistoryFailsWhenNoNodeAnswers(t *testing.T) {
 		}
 	}
 }
+
+func TestF3_PausesGrowToTheLongestHoweverLongItIs(t *testing.T) {
+	for _, test := range []struct {
+		attempt              int
+		first, longest, full time.Duration
+	}{
+		{0, time.Second, time.Minute, time.Second},
+		{3, time.Second, time.Minute, 8 * time.Second},
+		{6, time.Second, time.Minute, time.Minute},
+		{1 << 40, time.Second, time.Minute, time.Minute},
+		{1 << 40, 24 * time.Hour, 24 * time.Hour, 24 * time.Hour},
+		{0, time.Hour, time.Minute, time.Minute},
+	} {
+		for range 100 {
+			if pause := history.Backoff(test.attempt, test.first, test.longest); pause < test.full/2 || pause > test.full {
+				t.Fatalf("attempt %d from %v: %v, want half of to the full %v", test.attempt, test.first, pause, test.full)
+			}
+		}
+	}
+}
