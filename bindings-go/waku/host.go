@@ -34,7 +34,7 @@ const (
 // limitsOf is for that many nodes together.
 func limitsOf(nodes int) rcmgr.ResourceLimits {
 	pushes := rcmgr.LimitVal(nodes * maxPushStreams)
-	return rcmgr.ResourceLimits{StreamsInbound: pushes, Streams: 2 * pushes, Memory: 2 * rcmgr.LimitVal64(pushes) * streamWindow}
+	return rcmgr.ResourceLimits{StreamsInbound: pushes, StreamsOutbound: pushes, Streams: 2 * pushes, Memory: 2 * rcmgr.LimitVal64(pushes) * streamWindow}
 }
 
 func streamLimits(further rcmgr.ConcreteLimitConfig) rcmgr.Limiter {

@@ -19,6 +19,7 @@ import (
 	"github.com/libp2p/go-msgio/pbio"
 	"google.golang.org/protobuf/proto"
 
+	"chatsdk/abi"
 	"chatsdk/waku"
 	"chatsdk/waku/internal/shards"
 	"chatsdk/waku/internal/wire"
@@ -206,6 +207,29 @@ func TestS3_APushThatStopsHalfWayHoldsUpNoOtherAndEndsInTime(t *testing.T) {
 	}
 	expectReset(t, stream, 20*time.Second)
 	hostile.expectHeard(t, client, bob, "after it")
+}
+
+func TestF3_ABurstOfPublicationsFindsRoomAtANodeThatDoesNotEndItsStreams(t *testing.T) {
+	slack := newPusher(t)
+	slack.SetStreamHandler(wire.LightPush, func(stream network.Stream) {
+		if err := pbio.NewDelimitedReader(stream, 1<<20).ReadMsg(&wire.LightPushRequest{}); err != nil {
+			t.Error(err)
+		} else if err := pbio.NewDelimitedWriter(stream).WriteMsg(&wire.LightPushResponse{StatusCode: 200}); err != nil {
+			t.Error(err)
+		}
+	})
+	bob := listen(t, waku.Options{Peers: []string{slack.address}, PublishConcurrency: 300})
+	bob.subscribe(t, topic)
+	bob.awaitOnline(t)
+	var publishing sync.WaitGroup
+	for i := range 3000 {
+		publishing.Go(func() {
+			if err := bob.Publish(t.Context(), &abi.Publish{Topic: topic, Payload: fmt.Append(nil, i)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	publishing.Wait()
 }
 
 func expectReset(t *testing.T, stream network.Stream, within time.Duration) {

@@ -237,9 +237,21 @@ func ask(ctx context.Context, h host.Host, node peer.ID, id protocol.ID, request
 		_ = stream.Reset()
 		return inTime(ctx, err)
 	}
-	go finish(stream, nil)
+	select {
+	case finishing <- struct{}{}:
+		go func() {
+			defer func() { <-finishing }()
+			finish(stream, nil)
+		}()
+	default:
+		// It has done its work.
+		_ = stream.Reset()
+	}
 	return nil
 }
+
+// finishing has the answered streams that are read to their end. More would keep a burst of requests from finding room for theirs.
+var finishing = make(chan struct{}, 64)
 
 // inTime says why a request failed: its time was over, or something else.
 func inTime(ctx context.Context, err error) error {
