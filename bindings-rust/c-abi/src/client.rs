@@ -327,6 +327,7 @@ mod tests {
                 failed("conversation", serde_json::json!({ "conversationId": long })),
                 "conversationId: no conversation \"xxx",
             ),
+            (failed("revokeInvite", serde_json::json!({ "inviteId": long })), "inviteId: no invite \"xxx"),
             (failed(&long, json("{}")), "xxx"),
             (failed("accounts", serde_json::json!({ long.as_str(): 1 })), "xxx"),
             (

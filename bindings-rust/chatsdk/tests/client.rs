@@ -129,6 +129,9 @@ async fn s4_errors_name_what_the_caller_gave_and_quote_little_of_it() {
     for (error, begins) in [
         (alice.chat.conversation(&long).await.unwrap_err(), "conversation_id: no conversation \"xxx"),
         (alice.chat.message(&long, &long).await.unwrap_err(), "message_id: no message \"xxx"),
+        (alice.chat.delete_conversation(&long).await.unwrap_err(), "conversation_id: no conversation \"xxx"),
+        (alice.chat.delete_account(&long).await.unwrap_err(), "account_id: no account \"xxx"),
+        (alice.chat.revoke_invite(&long).await.unwrap_err(), "invite_id: no invite \"xxx"),
         (alice.chat.create_invite(&me.id, options).await.unwrap_err(), "valid_for: more than a year"),
         (change(key(), key()).await.unwrap_err(), "old: it does not open this database"),
         (
