@@ -125,6 +125,11 @@ export class Actor {
     else await agent.stop();
   }
 
+  /** What the process has written to its standard error. */
+  get complaints(): string {
+    return this.#agent?.complaints ?? "";
+  }
+
   saveFile(name: string): void {
     copyFileSync(this.path, join(this.#parts.folder, `${this.name}.${name}.copy`));
   }
