@@ -102,6 +102,13 @@ describe("R1 a store node that never ends", () => {
   });
 });
 
+test("R1 a store node that never ends with messages of no interval fails the query", async () => {
+  const endless = new Store([], 100);
+  endless.query = async () => ({ entries: [message(`${++endless.calls}`, undefined)], cursor: Buffer.from([1]) });
+  await expect(read([endless])).rejects.toThrow("the node gives");
+  expect(endless.calls).toBeLessThan(1000);
+});
+
 test("R1 what is lacking in an answer to hashes is asked for again, as long as more comes", async () => {
   const archive = Array.from({ length: 50 }, (_, i) => message(`${i}`, BigInt(i + 1) * MS));
   const store = new Store(archive, 100);

@@ -51,6 +51,12 @@ function largestOutcome({ machine }: Person): () => number {
   return () => largest;
 }
 
+/** A page of history. */
+function page(world: World, { machine }: Person, payloads: readonly Uint8Array[]): void {
+  const envelopes = payloads.map((payload) => ({ topic: "/t", payload }));
+  world.feed(machine, { case: "historyPage", value: { queryId: "h", envelopes, more: true } });
+}
+
 function sendInput(conversationId: string, value: string) {
   return { case: "sendMessage" as const, value: { conversationId, content: text(value) } };
 }
@@ -229,8 +235,7 @@ describe("a peer with a good session that wants our memory", () => {
     world.run(waitMs);
     expect(bob.texts).toEqual(["hello"]);
     const largest = largestOutcome(bob);
-    const envelopes = last.map((payload) => ({ topic: "/t", payload }));
-    world.feed(bob.machine, { case: "historyPage", value: { queryId: "h", envelopes, more: true } });
+    page(world, bob, last);
     expect(bob.texts.length).toBeLessThan(7);
     world.run(1000);
     expect(bob.texts.slice(waitMs < 3000 ? 2 : 1).map((value) => value.slice(0, 3))).toEqual(
@@ -240,6 +245,98 @@ describe("a peer with a good session that wants our memory", () => {
     expect(bob.eventsOf("messageReceived").filter(({ recovered }) => recovered).length).toBe(waitMs < 3000 ? 0 : 11);
     expect(largest()).toBeLessThan(10 * 1024 * KB);
     expect(bob.machine.disk.keysUnder("held/").length + bob.machine.disk.keysUnder("segment/").length).toBe(0);
+  });
+
+  test("R1 a thousand parts of no whole behind a gap are put into their sets a megabyte at a time", () => {
+    const { world, bob, say } = dark();
+    for (let i = 0; i < 300; i++) say({ sequence: 3 + i }, part(i, 0, MAX_SEGMENTS, 64_000));
+    const largest = largestOutcome(bob);
+    world.run(20_000);
+    expect(bob.machine.disk.keysUnder("held/")).toEqual([]);
+    expect(largest()).toBeLessThan(4 * 1024 * KB);
+  });
+
+  test("R1 once a step has shown enough, more envelopes of its page read nothing of what is held", () => {
+    const { world, bob, insider, say } = dark();
+    for (let i = 0; i < 200; i++) say({ sequence: 3 + i }, message("x".repeat(60_000)));
+    const envelopes = [insider.seal({ sequence: 2 }, message("first"))];
+    for (let i = 0; i < 99; i++) envelopes.push(insider.seal({ sequence: 203 + i }, message("later")));
+    let bytes = 0;
+    const { disk } = bob.machine;
+    const answer = disk.answer.bind(disk);
+    disk.answer = (read) => {
+      const found = answer(read);
+      bytes += found.reduce((sum, { value }) => sum + value.length, 0);
+      return found;
+    };
+    page(world, bob, envelopes);
+    expect(bytes).toBeLessThan(8 * 1024 * KB);
+    world.run(10_000);
+    expect(bob.texts.length).toBe(1 + 1 + 200 + 99);
+  });
+
+  /** `big` makes a step show enough. */
+  function parts() {
+    const partsOf = (value: string) => split(create(FrameSchema, { timestampMs: 5n, content: text(value) }));
+    return { big: partsOf(`big ${"x".repeat(1_200_000)}`), small: partsOf(`small ${"x".repeat(150_000)}`) };
+  }
+  const beginnings = (person: Person): string[] => person.texts.map((value) => value.slice(0, 5));
+
+  test.each(["the same page", "a later page"])(
+    "F4 two late parts of one message after a step has shown enough, the second in %s",
+    (where) => {
+      const { world, bob, insider, say } = dark();
+      const { big, small } = parts();
+      // The second is missing.
+      let sequence = 3;
+      for (const payload of big.slice(0, -1)) say({ sequence: sequence++ }, payload);
+      const late = [big.at(-1), small[0], small[1]].map((payload) => insider.seal({ sequence: sequence++ }, payload));
+      say({ sequence: sequence++ }, small[2]);
+      world.run(10_000);
+      if (where === "the same page") page(world, bob, late);
+      else {
+        page(world, bob, late.slice(0, 2));
+        page(world, bob, late.slice(2));
+      }
+      world.run(60_000);
+      expect(beginnings(bob)).toEqual(["hello", "big x", "small"]);
+    },
+  );
+
+  test("F4 a message begun, the rest of which is held behind hundreds when a page closes the gap", () => {
+    const { world, bob, insider, say } = dark();
+    const { big, small } = parts();
+    let sequence = 2;
+    for (const payload of big.slice(0, -1)) say({ sequence: sequence++ }, payload);
+    const lastOfBig = insider.seal({ sequence: sequence++ }, big.at(-1));
+    say({ sequence: sequence++ }, small[0]);
+    const second = insider.seal({ sequence: sequence++ }, small[1]);
+    // What is behind the gap is shown, so that the set begins.
+    world.run(10_000);
+    say({ sequence: sequence++ }, small[2]);
+    for (let i = 0; i < 200; i++) say({ sequence: sequence++ }, message(`${i}`));
+    page(world, bob, [lastOfBig, second]);
+    world.run(60_000);
+    expect(beginnings(bob).slice(0, 3)).toEqual(["hello", "big x", "small"]);
+    expect(bob.texts.length).toBe(203);
+  });
+
+  test("R1 what is to be shown goes on after a failure that has put off the conversation's timer", () => {
+    const { world, bob, say } = dark();
+    for (let i = 0; i < 100; i++) say({ sequence: 3 + i }, message("x".repeat(60_000)));
+    world.run(3010, () => bob.texts.length > 3);
+    const { disk } = bob.machine;
+    const answer = disk.answer.bind(disk);
+    disk.answer = (read) => {
+      const found = answer(read);
+      const isHeld = read.read.case === "scan" && read.read.value.prefix.startsWith("held/");
+      return isHeld ? found.map(({ key, value }) => ({ key, value: new Uint8Array(value.length) })) : found;
+    };
+    world.run(100);
+    expect(bob.texts.length).toBeLessThan(101);
+    disk.answer = answer;
+    world.run(2 * HOUR);
+    expect(bob.texts.length).toBe(101);
   });
 
   test("R1 synchronization messages leave nothing behind, however many", () => {

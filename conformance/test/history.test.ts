@@ -85,6 +85,56 @@ describe("P1 a query every five minutes", () => {
   });
 });
 
+describe("R1 a query that fails", () => {
+  /** The next answer of a store fails, or all answers to queries for what was missed. */
+  function failQueries(
+    person: Person,
+    which: "the next" | "without what was pushed",
+    queries: readonly QueryHistory[],
+  ): void {
+    const { machine } = person;
+    const prepare = machine.prepare.bind(machine);
+    machine.prepare = (nowMs, input, ...rest) => {
+      if (input.case !== "historyPage") return prepare(nowMs, input, ...rest);
+      if (which === "the next") machine.prepare = prepare;
+      else if (!queries.at(-1)!.missedOnly) return prepare(nowMs, input, ...rest);
+      return prepare(nowMs, { case: "historyPage", value: { queryId: queries.at(-1)!.queryId, failed: true } });
+    };
+  }
+
+  test("is followed by one that asks for all, since perhaps no node can leave out what was pushed", () => {
+    const { world, alice, bob, conversationId } = talking();
+    const queries = queriesOf(bob);
+    failQueries(bob, "without what was pushed", queries);
+    world.weather = { ...CALM, loss: 1 };
+    alice.send(conversationId, "missed");
+    world.run(500);
+    world.weather = CALM;
+    world.switchOff(alice.machine);
+    world.run(6 * MINUTE);
+    expect(queries.map(({ missedOnly }) => missedOnly).slice(0, 2)).toEqual([true, false]);
+    expect(bob.texts).toContain("missed");
+  });
+
+  test("is followed by one from as early a time", () => {
+    const { world, alice, bob } = talking();
+    const queries = queriesOf(bob);
+    world.censor = () => true;
+    const conversationId = alice.accept(bob.invite(), "late");
+    const { topic, payload } = world.published.at(-1)!;
+    world.run(500);
+    world.censor = () => false;
+    alice.send(conversationId, "not awaited");
+    world.run(500);
+    world.switchOff(alice.machine);
+    world.run(11 * MINUTE);
+    failQueries(bob, "the next", queries);
+    world.feed(bob.machine, { case: "envelopeReceived", value: { topic, payload } });
+    world.run(MINUTE);
+    expect(bob.texts.slice(-2)).toEqual(["late", "not awaited"]);
+  });
+});
+
 describe("F4 nothing is lost that was pushed and", () => {
   test.each(["its commit is refused", "its read fails"] as const)("%s: the next query asks for all", (how) => {
     const { world, alice, bob, conversationId } = talking();

@@ -52,12 +52,15 @@ function toNs(ms: number): bigint {
   return ms >= Number(LARGEST_NS / NS_PER_MS) ? LARGEST_NS : BigInt(ms) * NS_PER_MS;
 }
 
+/** A node that gives more pages in a row with nothing of the interval is left for another. */
+const MOST_STRAY_PAGES = 100;
+
 /** What was read in the order of timestamps: how far that came. */
 class Reading {
   newest: bigint;
   #atNewest = new Set<string>();
   /** Of no interval, such as those without a timestamp. */
-  readonly #strange = new Set<string>();
+  readonly #strays = new Set<string>();
 
   constructor(
     readonly startNs: bigint,
@@ -76,7 +79,7 @@ class Reading {
 
   /** True if this is progress. */
   note(hash: string, time: bigint): boolean {
-    if (!this.covers(time)) return added(this.#strange, hash);
+    if (!this.covers(time)) return added(this.#strays, hash);
     if (time > this.newest) {
       this.newest = time;
       this.#atNewest = new Set();
@@ -105,6 +108,7 @@ async function* pagesOf(
   let node: StoreNode | undefined;
   const failures = new Map<StoreNode, number>();
   let stalls = 0;
+  let strayPages = 0;
 
   /** Another node is asked from here on. */
   function stalled(error: unknown): void {
@@ -129,17 +133,21 @@ async function* pagesOf(
       }
     }
     let nodeProgressed = false;
+    let isStray = true;
     const fresh: WakuMessage[] = [];
     for (const { hash, time, message } of page.entries) {
       nodeProgressed = ofNode.note(hash, time) || nodeProgressed;
+      if (!all.covers(time)) continue;
+      isStray = false;
       if (all.has(hash, time)) continue;
       if (all.note(hash, time)) stalls = 0;
-      if (message !== undefined && wanted.has(message.contentTopic) && all.covers(time)) fresh.push(message);
+      if (message !== undefined && wanted.has(message.contentTopic)) fresh.push(message);
     }
     if (fresh.length > 0) yield fresh;
     if (page.cursor === undefined || page.entries.length === 0) return;
     query = { ...query, cursor: page.cursor };
-    if (!nodeProgressed) stalled(new Error("the node gives what it gave before"));
+    strayPages = isStray ? strayPages + 1 : 0;
+    if (!nodeProgressed || strayPages > MOST_STRAY_PAGES) stalled(new Error("the node gives what it gave before"));
   }
 }
 

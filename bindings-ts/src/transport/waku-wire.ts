@@ -181,7 +181,11 @@ export async function storeQuery(
   signal: AbortSignal,
 ): Promise<StorePage<WakuMessage>> {
   const answer = await askStore(connection, { ...fieldsOf(query), includeData: true }, signal);
-  return { entries: answer.messages.flatMap(({ message }) => message ?? []), cursor: cursorOf(answer) };
+  const entries = answer.messages.map(({ message }) => {
+    if (message === undefined) throw new Error("store query: an entry without its message");
+    return message;
+  });
+  return { entries, cursor: cursorOf(answer) };
 }
 
 /** Deterministic message hashes, in the order of the messages. */

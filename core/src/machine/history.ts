@@ -31,6 +31,8 @@ export class History {
   #asked = new Map<string, Wish>();
   /** When pushes came that nobody awaited, by their tags, oldest first. */
   readonly #passed = new Map<string, number>();
+  /** From when the query was that failed, by account. */
+  readonly #owed = new Map<string, number>();
   /** Accounts that have read all of it since the last push that may have been lost in this process. */
   readonly #read = new Set<string>();
 
@@ -71,10 +73,7 @@ export class History {
   /** Asks for the pushes that nobody awaited when they came, and that are awaited from this step on. */
   *askForPassed(step: Step): Steps<void> {
     let firstMs = Number.POSITIVE_INFINITY;
-    for (const tag of step.addedTags()) {
-      firstMs = Math.min(firstMs, this.#passed.get(tag) ?? firstMs);
-      this.#passed.delete(tag);
-    }
+    for (const tag of step.addedTags()) firstMs = Math.min(firstMs, this.#passed.get(tag) ?? firstMs);
     if (firstMs < Number.POSITIVE_INFINITY) yield* this.askForAccounts(step, firstMs - OVERLAP_MS);
   }
 
@@ -91,7 +90,8 @@ export class History {
   #query(step: Step, accountId: string, account: AccountRecord, wish: Wish): void {
     // A clock that was ahead may have left a time in the future.
     const since = Math.min(Number(account.historyUntilMs), step.nowMs) - OVERLAP_MS;
-    const startMs = Math.max(0, Math.min(since, wish.fromMs));
+    const owedMs = this.#owed.get(accountId) ?? Number.POSITIVE_INFINITY;
+    const startMs = Math.max(0, Math.min(since, wish.fromMs, owedMs));
     const missedOnly = wish.missedOnly && this.#read.has(accountId);
     // Not a number: the answer to a query of a core that broke down must not end one of its successor.
     const id = `h/${accountId}/${bytesToHex(step.entropy.bytes(8))}`;
@@ -109,11 +109,8 @@ export class History {
     const query = this.#open.get(accountId);
     if (query?.id !== queryId) return;
     this.#open.delete(accountId);
-    if (failed) {
-      // The next one asks for as much.
-      if (!query.missedOnly) this.#read.delete(accountId);
-      return;
-    }
+    if (failed) return this.#owe(accountId, query);
+    this.#owed.delete(accountId);
     if (!query.missedOnly) this.#read.add(accountId);
     const account = yield* step.get(AccountRecordSchema, Keys.account(accountId));
     if (!account) return;
@@ -124,8 +121,15 @@ export class History {
     step.put(AccountRecordSchema, Keys.account(accountId), account);
   }
 
+  /** The next one asks for as much, and for all: perhaps no node can leave out what was pushed. */
+  #owe(accountId: string, { startMs }: OpenQuery): void {
+    this.#owed.set(accountId, Math.min(startMs, this.#owed.get(accountId) ?? startMs));
+    this.#read.delete(accountId);
+  }
+
   /** A step came to nothing: its effects never left, so no answer will come; and what was pushed with it only the store has. */
   forget(): void {
+    for (const [accountId, query] of this.#open) this.#owe(accountId, query);
     this.#open.clear();
     this.#asked.clear();
     this.#read.clear();

@@ -60,12 +60,6 @@ export function sendContent(
   const { stream } = conversation;
   const checked = checkContent(content);
   const frame = create(FrameSchema, { timestampMs: BigInt(step.nowMs), content: create(ContentFrameSchema, checked) });
-  if (checked.payload.length > MAX_FRAME_LENGTH - 64) {
-    throw new ChatError(
-      ErrorCode.CONTENT_TOO_LARGE,
-      `content.payload: ${checked.payload.length} bytes; send an attachment reference`,
-    );
-  }
   const payloads = split(frame);
   if (stream.nextSequence - 1 - stream.peerAcknowledged + payloads.length > MAX_OUTBOX) {
     throw new ChatError(
@@ -122,6 +116,12 @@ function checkContent(content: Content | undefined): Pick<Content, "domain" | "t
   if (!content) throw new ChatError(ErrorCode.INVALID_ARGUMENT, "content: missing; give a content");
   const { domain, tag, version, payload } = content;
   const checked = { domain, tag, version: version || 1, payload };
+  if (payload.length > MAX_FRAME_LENGTH - 64) {
+    throw new ChatError(
+      ErrorCode.CONTENT_TOO_LARGE,
+      `content.payload: ${payload.length} bytes; send an attachment reference`,
+    );
+  }
   const defect = basicDefect(checked);
   if (defect !== undefined) throw new ChatError(ErrorCode.INVALID_ARGUMENT, defect);
   return checked;

@@ -83,6 +83,7 @@ function* showMore(step: Step, conversation: Conversation, isEnough: () => boole
   const { stream } = conversation;
   let due: { key: string; record: HeldRecord }[];
   do {
+    if (isEnough()) return;
     const held = yield* step.scan(HeldRecordSchema, Keys.heldOf(conversation.id), BATCH);
     due = held.filter(({ key }) => Number(lastPart(key)) <= stream.showUntil);
     for (const { key, record } of due) {
@@ -109,6 +110,7 @@ function* show(step: Step, conversation: Conversation, arrived: Arrived): Steps<
 function* showSegment(step: Step, conversation: Conversation, segment: Segment, arrived: Arrived): Steps<void> {
   const { stream } = conversation;
   const { sequence, lamport } = arrived;
+  step.noteShown(segment.payload.length);
   const firstSequence = sequence - segment.index;
   // Not the hash alone: the same content sent twice is two sets.
   const set = Keys.segmentsOfFrame(conversation.id, firstSequence, bytesToHex(segment.entireMessageHash));
@@ -122,9 +124,11 @@ function* showSegment(step: Step, conversation: Conversation, segment: Segment, 
   if (stream.segmentsMs === 0n) stream.segmentsMs = BigInt(step.nowMs + step.settings.messageTtlMs);
   if (!isShown(stream, firstSequence, firstSequence + segment.segmentCount - 1)) return;
   const parts = yield* step.scan(SegmentRecordSchema, set);
+  const complete = parts.length === segment.segmentCount;
+  if (!complete && (yield* isAnyHeld(step, conversation, firstSequence, segment.segmentCount))) return;
   step.deletePrefix(set);
   // The others were given up.
-  if (parts.length < segment.segmentCount) return;
+  if (!complete) return;
   const frame = join(
     segment.entireMessageHash,
     parts.map(({ record: part }) => part.payload),
@@ -134,6 +138,13 @@ function* showSegment(step: Step, conversation: Conversation, segment: Segment, 
   if (!frame || defect !== undefined) return step.log(`message dropped: ${defect}`);
   const first = parts[0]!.record;
   yield* showFrame(step, conversation, frame, { ...arrived, sequence: first.sequence, lamport: first.lamport });
+}
+
+/** They came late, when the step had shown enough, and follow. */
+function* isAnyHeld(step: Step, { id }: Conversation, from: number, count: number): Steps<boolean> {
+  for (let sequence = from; sequence < from + count; sequence++)
+    if (yield* step.get(HeldRecordSchema, Keys.held(id, sequence))) return true;
+  return false;
 }
 
 /** Before this no set is complete: reading all of it for each part would take time that grows with the square of its size. */
@@ -147,15 +158,17 @@ function isShown(stream: Reliability, from: number, to: number): boolean {
 const LONGEST_SET = MAX_SEGMENTS - 1;
 const HUNDRED = 100;
 
+/** All up to this has arrived, or was given up, and is no longer held. */
+export const doneUntil = ({ stream }: Conversation): number => Math.min(stream.acknowledged, stream.shown);
+
 /**
  * Drops sets that cannot be completed any more, a hundred sequences at a time: a dishonest peer could otherwise have us keep beginnings
  * without an end.
  */
-export function dropDeadSegments(step: Step, conversation: Conversation, acknowledgedBefore: number): void {
-  const { acknowledged, segmentsMs } = conversation.stream;
-  if (segmentsMs === 0n) return;
+export function dropDeadSegments(step: Step, conversation: Conversation, doneBefore: number): void {
+  if (conversation.stream.segmentsMs === 0n) return;
   const dead = (until: number): number => Math.max(0, Math.floor((until - LONGEST_SET + 1) / HUNDRED));
-  for (let hundred = dead(acknowledgedBefore); hundred < dead(acknowledged); hundred++)
+  for (let hundred = dead(doneBefore); hundred < dead(doneUntil(conversation)); hundred++)
     step.deletePrefix(Keys.segmentsOfHundred(conversation.id, hundred));
 }
 

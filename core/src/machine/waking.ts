@@ -46,7 +46,11 @@ function* serve(step: Step, key: string, conversationId: string, history: Histor
   const record = yield* step.get(ConversationRecordSchema, Keys.conversation(conversationId));
   if (!record) return step.delete(key);
   // It was postponed after a failure.
-  if (key !== Keys.timer(Number(record.timerMs), conversationId)) step.delete(key);
+  if (key !== Keys.timer(Number(record.timerMs), conversationId)) {
+    step.delete(key);
+    step.delete(Keys.timer(Number(record.timerMs), conversationId));
+    record.timerMs = 0n;
+  }
   const conversation = Conversation.fromRecord(conversationId, record);
   const { stream } = conversation;
   const isDue = (time: bigint): boolean => time !== 0n && Number(time) <= step.nowMs;
