@@ -13,8 +13,16 @@ describe("scenarios", () => {
 
   test("S4 every error that needs no special means is met", () => {
     const met = JSON.stringify(readScenarios()).matchAll(/"fails":\{"code":"(\w+)"/g);
-    // A keyring, a full or broken disk, a signal, a defect; the file that another has open is in live/database-file.test.ts.
-    const special = ["KEYRING_UNAVAILABLE", "STORAGE_FULL", "STORAGE_FAILED", "ABORTED", "INTERNAL", "DATABASE_LOCKED"];
+    // A keyring, a full or broken disk, a signal, a defect, a network without a node that answers; the file that another has open is in live/database-file.test.ts.
+    const special = [
+      "KEYRING_UNAVAILABLE",
+      "STORAGE_FULL",
+      "STORAGE_FAILED",
+      "ABORTED",
+      "INTERNAL",
+      "DATABASE_LOCKED",
+      "TRANSPORT_FAILED",
+    ];
     const names = Object.values(ErrorCode).filter(
       (code) => typeof code === "string" && code !== "ERROR_CODE_UNSPECIFIED",
     );
