@@ -70,7 +70,7 @@ const REMEDIES = {
   UNSUPPORTED_VERSION: "Update the SDK.",
   CLOSED: "Open a new one.",
   ABORTED: "None needed.",
-  TRANSPORT_FAILED: "Check the peers' addresses and the network.",
+  TRANSPORT_FAILED: "Check the network and the nodes.",
   KEYRING_UNAVAILABLE: "Give a passphrase or a raw key.",
   INTERNAL: "Report it.",
 };

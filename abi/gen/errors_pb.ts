@@ -202,7 +202,7 @@ export enum ErrorCode {
   ABORTED = 25,
 
   /**
-   * The transport could not be started. Remedy: check the peers' addresses and the network.
+   * The transport could not be started, or one used by itself found no node that answers. Remedy: check the network and the nodes.
    *
    * @generated from enum value: TRANSPORT_FAILED = 26;
    */

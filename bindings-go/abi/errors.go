@@ -110,7 +110,7 @@ func Remedy(code ErrorCode) string {
 	case ErrorCode_ABORTED:
 		return "None needed."
 	case ErrorCode_TRANSPORT_FAILED:
-		return "Check the peers' addresses and the network."
+		return "Check the network and the nodes."
 	case ErrorCode_KEYRING_UNAVAILABLE:
 		return "Give a passphrase or a raw key."
 	case ErrorCode_INTERNAL:
@@ -177,7 +177,7 @@ func (e codeError) what() string {
 	case ErrorCode_ABORTED:
 		return "the caller's signal aborted the call; a change already committed stays"
 	case ErrorCode_TRANSPORT_FAILED:
-		return "the transport could not be started"
+		return "the transport could not be started, or one used by itself found no node that answers"
 	case ErrorCode_KEYRING_UNAVAILABLE:
 		return "the operating system has no usable keyring"
 	case ErrorCode_INTERNAL:
@@ -255,8 +255,8 @@ var (
 	// ErrAborted: the caller's signal aborted the call; a change already committed stays. Remedy: none
 	// needed.
 	ErrAborted error = codeError(ErrorCode_ABORTED)
-	// ErrTransportFailed: the transport could not be started. Remedy: check the peers' addresses and
-	// the network.
+	// ErrTransportFailed: the transport could not be started, or one used by itself found no node that
+	// answers. Remedy: check the network and the nodes.
 	ErrTransportFailed error = codeError(ErrorCode_TRANSPORT_FAILED)
 	// ErrKeyringUnavailable: the operating system has no usable keyring. Remedy: give a passphrase or a
 	// raw key.

@@ -79,7 +79,7 @@ const (
 	ErrorCode_CLOSED ErrorCode = 24
 	// The caller's signal aborted the call; a change already committed stays. Remedy: none needed.
 	ErrorCode_ABORTED ErrorCode = 25
-	// The transport could not be started. Remedy: check the peers' addresses and the network.
+	// The transport could not be started, or one used by itself found no node that answers. Remedy: check the network and the nodes.
 	ErrorCode_TRANSPORT_FAILED ErrorCode = 26
 	// The operating system has no usable keyring. Remedy: give a passphrase or a raw key.
 	ErrorCode_KEYRING_UNAVAILABLE ErrorCode = 27

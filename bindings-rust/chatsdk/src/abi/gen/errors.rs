@@ -91,7 +91,9 @@ impl ErrorCode {
             Self::UnsupportedVersion => "The database was written by a newer version.",
             Self::Closed => "The client is closed.",
             Self::Aborted => "The caller's signal aborted the call; a change already committed stays.",
-            Self::TransportFailed => "The transport could not be started.",
+            Self::TransportFailed => {
+                "The transport could not be started, or one used by itself found no node that answers."
+            }
             Self::KeyringUnavailable => "The operating system has no usable keyring.",
             Self::Internal => "A defect of the SDK.",
         }
@@ -126,7 +128,7 @@ impl ErrorCode {
             Self::UnsupportedVersion => "Update the SDK.",
             Self::Closed => "Open a new one.",
             Self::Aborted => "None needed.",
-            Self::TransportFailed => "Check the peers' addresses and the network.",
+            Self::TransportFailed => "Check the network and the nodes.",
             Self::KeyringUnavailable => "Give a passphrase or a raw key.",
             Self::Internal => "Report it.",
         }

@@ -55,7 +55,7 @@ pub enum ErrorCode {
     Closed = 24,
     /// The caller's signal aborted the call; a change already committed stays. Remedy: none needed.
     Aborted = 25,
-    /// The transport could not be started. Remedy: check the peers' addresses and the network.
+    /// The transport could not be started, or one used by itself found no node that answers. Remedy: check the network and the nodes.
     TransportFailed = 26,
     /// The operating system has no usable keyring. Remedy: give a passphrase or a raw key.
     KeyringUnavailable = 27,
