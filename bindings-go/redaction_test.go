@@ -12,21 +12,11 @@ import (
 	"chatsdk"
 	"chatsdk/abi"
 	"chatsdk/internal/localnet"
+	"chatsdk/internal/redactiontest"
 	"chatsdk/keys"
 )
 
-const secret = "hidden"
-
-// isShown finds the secret as text, in hexadecimal, in base64 and as numbers.
-func isShown(text string) bool {
-	text = strings.ToLower(text)
-	for _, form := range []string{secret, "68696464656e", "aglkzgvu", "104 105 100", "0x68, 0x69"} {
-		if strings.Contains(text, form) {
-			return true
-		}
-	}
-	return false
-}
+const secret = redactiontest.Secret
 
 // printed tells how, and what it gives.
 func printed(value any) map[string]string {
@@ -69,13 +59,13 @@ func TestS3_NothingPrintsTheTextsLinksAndKeysThatItHolds(t *testing.T) {
 		struct{ key keys.Key }{keys.Passphrase(secret)}, struct{ options chatsdk.Options }{chatsdk.Options{StorageKey: keys.Raw([]byte(secret))}},
 	} {
 		for how, text := range printed(value) {
-			if isShown(text) {
+			if redactiontest.IsShown(text) {
 				t.Errorf("%T by %s: %s", value, how, text)
 			}
 		}
 	}
 	for _, value := range []any{message, &message, invite, &invite, content, chatsdk.MessageReceived{Message: message}} {
-		if text := logged(value, jsonHandler); isShown(text) {
+		if text := logged(value, jsonHandler); redactiontest.IsShown(text) {
 			t.Errorf("%T by slog's JSON: %s", value, text)
 		}
 	}
@@ -107,7 +97,7 @@ func TestS3_AClientPrintsNeitherItsKeyNorTheEventsThatWait(t *testing.T) {
 		}
 	}()
 	for how, text := range printed(alice) {
-		if isShown(text) {
+		if redactiontest.IsShown(text) {
 			t.Errorf("%s: %s", how, text)
 		}
 	}

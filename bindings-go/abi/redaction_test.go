@@ -15,20 +15,10 @@ import (
 
 	_ "chatsdk/abi"
 	_ "chatsdk/abi/content"
+	"chatsdk/internal/redactiontest"
 )
 
-const secret = "hidden"
-
-// isShown finds the secret as text, in hexadecimal, in base64 and as numbers.
-func isShown(text string) bool {
-	text = strings.ToLower(text)
-	for _, form := range []string{secret, "68696464656e", "aglkzgvu", "104 105 100", "0x68, 0x69"} {
-		if strings.Contains(text, form) {
-			return true
-		}
-	}
-	return false
-}
+const secret = redactiontest.Secret
 
 // filled are messages of the type with each secret that is in it somewhere, one message a way to it.
 func filled(kind protoreflect.MessageType, within []protoreflect.FullName) []protoreflect.Message {
@@ -75,7 +65,7 @@ func TestS1_NoMessageThatHoldsASecretShowsItWhenItIsPrinted(t *testing.T) {
 		for _, message := range filled(kind, nil) {
 			kinds[kind.Descriptor().FullName()] = true
 			for how, text := range printed(message.Interface()) {
-				if isShown(text) {
+				if redactiontest.IsShown(text) {
 					t.Errorf("%s with %s shows a secret: %s", kind.Descriptor().Name(), how, text)
 				}
 			}

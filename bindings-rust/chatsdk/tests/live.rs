@@ -240,15 +240,25 @@ async fn f3_a_burst_of_pushes_arrives_whole() {
         publication.await.unwrap();
     }
     // The store has the same, in pages and in order.
-    let history =
-        QueryHistory { topics: vec![TOPIC.into()], start_ms, end_ms: start_ms + 600_000, ..QueryHistory::default() };
-    let pages: Vec<_> = receiver.query_history(history).collect().await;
-    let stored: std::collections::HashSet<_> =
-        pages.into_iter().flat_map(|page| page.unwrap().envelopes).map(|envelope| envelope.payload).collect();
+    let stored: std::collections::HashSet<_> = history(&receiver, TOPIC, start_ms, false).await.into_iter().collect();
     assert_eq!(stored, seen);
     receiver.stop().await.unwrap();
     assert!(events.next().await.is_none(), "no event after the stop");
     sender.stop().await.unwrap();
+}
+
+/// The payloads that the store has for a topic, of ten minutes, in the order given.
+async fn history(transport: &WakuTransport, topic: &str, start_ms: u64, missed_only: bool) -> Vec<Vec<u8>> {
+    let topics = vec![topic.to_owned()];
+    let end_ms = start_ms + 600_000;
+    let query = QueryHistory { topics, start_ms, end_ms, missed_only, ..QueryHistory::default() };
+    let pages: Vec<_> = transport.query_history(query).collect().await;
+    pages.into_iter().flat_map(|page| page.unwrap().envelopes).map(|envelope| envelope.payload).collect()
+}
+
+/// Each of the tests' payloads repeats its number.
+fn numbers_of(payloads: &[Vec<u8>]) -> Vec<u8> {
+    payloads.iter().map(|payload| payload[0]).collect()
 }
 
 /// Takes what is pushed, until dropped; gives how many messages were.
@@ -287,14 +297,7 @@ async fn f4_history_of_what_was_missed_leaves_out_what_was_pushed() {
         transport.subscribe(Subscribe { topics }).await.unwrap();
     };
     let start_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
-    let history = async |missed_only| {
-        let topics = vec![TOPIC.into()];
-        let end_ms = start_ms + 600_000;
-        let query = QueryHistory { topics, start_ms, end_ms, missed_only, ..QueryHistory::default() };
-        let pages: Vec<_> = transport.query_history(query).collect().await;
-        let envelopes = pages.into_iter().flat_map(|page| page.unwrap().envelopes);
-        envelopes.map(|envelope| envelope.payload[0]).collect::<Vec<_>>()
-    };
+    let numbers = async |missed_only| numbers_of(&history(&transport, TOPIC, start_ms, missed_only).await);
     publish(0..3).await;
     subscribe(&[TOPIC]).await;
     publish(3..9).await;
@@ -306,28 +309,16 @@ async fn f4_history_of_what_was_missed_leaves_out_what_was_pushed() {
     tokio::time::timeout(PATIENCE, taken.wait_for(|&count| count == Some(8))).await.unwrap().unwrap();
     // The archive writes in batches.
     let deadline = Instant::now() + PATIENCE;
-    while history(false).await != (0..12).collect::<Vec<_>>() {
-        assert!(Instant::now() < deadline, "{:?}", history(false).await);
+    while numbers(false).await != (0..12).collect::<Vec<_>>() {
+        assert!(Instant::now() < deadline, "{:?}", numbers(false).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(history(true).await, [0, 1, 2, 9]);
-    assert_eq!(history(true).await, [0, 1, 2, 9], "what came with the history is not taken for pushed");
+    assert_eq!(numbers(true).await, [0, 1, 2, 9]);
+    assert_eq!(numbers(true).await, [0, 1, 2, 9], "what came with the history is not taken for pushed");
     let anew = WakuTransport::new(waku(&node.tcp, false)).unwrap();
     let mut online = take_pushes(anew.start());
     tokio::time::timeout(PATIENCE, online.wait_for(Option::is_some)).await.unwrap().unwrap();
-    let query = QueryHistory {
-        topics: vec![TOPIC.into()],
-        start_ms,
-        end_ms: start_ms + 600_000,
-        missed_only: true,
-        ..QueryHistory::default()
-    };
-    let pages: Vec<_> = anew.query_history(query).collect().await;
-    assert_eq!(
-        pages.into_iter().map(|page| page.unwrap().envelopes.len()).sum::<usize>(),
-        12,
-        "nothing was pushed to it"
-    );
+    assert_eq!(history(&anew, TOPIC, start_ms, true).await.len(), 12, "nothing was pushed to it");
     anew.stop().await.unwrap();
     transport.stop().await.unwrap();
 }
@@ -348,16 +339,7 @@ async fn f4_large_messages_that_were_missed_come_whole() {
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let query = QueryHistory {
-            topics: vec![TOPIC.into()],
-            start_ms,
-            end_ms: start_ms + 600_000,
-            missed_only: true,
-            ..QueryHistory::default()
-        };
-        let pages: Vec<_> = transport.query_history(query).collect().await;
-        let numbers: Vec<_> =
-            pages.into_iter().flat_map(|page| page.unwrap().envelopes).map(|envelope| envelope.payload[0]).collect();
+        let numbers = numbers_of(&history(&transport, TOPIC, start_ms, true).await);
         if numbers == (0..40).collect::<Vec<_>>() {
             break;
         }
