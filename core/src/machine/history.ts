@@ -29,7 +29,7 @@ interface OpenQuery {
 export class History {
   #open = new Map<string, OpenQuery>();
   #asked = new Map<string, Wish>();
-  /** When pushes came that nobody awaited, by their tags, oldest first. */
+  /** When pushes came that nobody awaited, by their hints, oldest first. */
   readonly #passed = new Map<string, number>();
   /** From when the query was that failed, by account. */
   readonly #owed = new Map<string, number>();
@@ -65,15 +65,15 @@ export class History {
   }
 
   /** A push that nobody awaits. It may have overtaken others. */
-  notePassed(tag: string, nowMs: number): void {
-    this.#passed.set(tag, nowMs);
+  notePassed(hint: Uint8Array, nowMs: number): void {
+    this.#passed.set(bytesToHex(hint), nowMs);
     if (this.#passed.size > MOST_PASSED) this.#passed.delete(this.#passed.keys().next().value!);
   }
 
   /** Asks for the pushes that nobody awaited when they came, and that are awaited from this step on. */
   *askForPassed(step: Step): Steps<void> {
     let firstMs = Number.POSITIVE_INFINITY;
-    for (const tag of step.addedTags()) firstMs = Math.min(firstMs, this.#passed.get(tag) ?? firstMs);
+    for (const hint of step.addedHints()) firstMs = Math.min(firstMs, this.#passed.get(bytesToHex(hint)) ?? firstMs);
     if (firstMs < Number.POSITIVE_INFINITY) yield* this.askForAccounts(step, firstMs - OVERLAP_MS);
   }
 

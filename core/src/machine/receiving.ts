@@ -29,7 +29,7 @@ export function* takeEnvelope(step: Step, payload: Uint8Array, history: History,
 function* take(step: Step, envelope: Envelope, history: History, pushed: boolean): Steps<void> {
   const key = yield* step.find(envelope.hint);
   if (key === undefined) {
-    if (pushed) history.notePassed(step.tagName(envelope.hint), step.nowMs);
+    if (pushed) history.notePassed(envelope.hint, step.nowMs);
     return yield* takeUnknown(step, envelope, history);
   }
   if (key.startsWith(Keys.conversations)) return yield* takeRatchetMessage(step, lastPart(key), envelope, history);

@@ -82,7 +82,7 @@ export class Step {
   readonly #records = new Map<string, Uint8Array | null>();
   readonly #deletedPrefixes: string[] = [];
   /** By tag in hexadecimal; `null`: removed. */
-  readonly #tags = new Map<string, { tag: Uint8Array; key: string | null }>();
+  readonly #tags = new Map<string, { tag: Uint8Array; hint: Uint8Array; key: string | null }>();
   readonly #rows: RowChange[] = [];
   readonly #effects: Effect[] = [];
   readonly #events: Event[] = [];
@@ -227,18 +227,14 @@ export class Step {
     for (const hint of hints) this.#setTag(hint, null);
   }
 
-  tagName(hint: Uint8Array): string {
-    return bytesToHex(this.vault.tag(hint));
-  }
-
-  /** Names of the tags that this step adds. */
-  *addedTags(): Generator<string> {
-    for (const [name, { key }] of this.#tags) if (key !== null) yield name;
+  /** Hints that are awaited from this step on. */
+  *addedHints(): Generator<Uint8Array> {
+    for (const { hint, key } of this.#tags.values()) if (key !== null) yield hint;
   }
 
   #setTag(hint: Uint8Array, key: string | null): void {
     const tag = this.vault.tag(hint);
-    this.#tags.set(bytesToHex(tag), { tag, key });
+    this.#tags.set(bytesToHex(tag), { tag, hint, key });
   }
 
   row(change: RowChange): void {
