@@ -112,7 +112,8 @@ if (process.argv.includes("--tests")) {
       }),
   });
 
-  step("agents of the Rust binding", {
+  const library = process.platform === "darwin" ? "libchatsdk.dylib" : "libchatsdk.so";
+  step("agents of the Rust binding, and its library for C", {
     inputs: [
       "bindings-rust",
       "examples/rust",
@@ -120,12 +121,12 @@ if (process.argv.includes("--tests")) {
       "waku-node/rln/Cargo.toml",
       "waku-node/rln/testdata",
     ],
-    outputs: [".cache/bin/agent-rust", ".cache/bin/agent-rust-rln"],
+    outputs: [".cache/bin/agent-rust", ".cache/bin/agent-rust-rln", `.cache/bin/${library}`],
     make() {
       const target = process.env.CARGO_TARGET_DIR ?? join(root, "bindings-rust", "target");
       mkdirSync(join(cache, "bin"), { recursive: true });
       // With the tests: for the agent alone cargo would make the dependencies a second time, with other features.
-      const selection = ["--workspace", "--tests", "--bin", "chatsdk-agent"];
+      const selection = ["--workspace", "--tests", "--lib", "--bin", "chatsdk-agent"];
       for (const [name, features] of [
         ["agent-rust", []],
         ["agent-rust-rln", ["--features", "chatsdk-agent/rln,chatsdk-c/rln"]],
@@ -136,6 +137,7 @@ if (process.argv.includes("--tests")) {
         });
         copyFileSync(join(target, "debug", "chatsdk-agent"), join(cache, "bin", name));
       }
+      copyFileSync(join(target, "debug", library), join(cache, "bin", library));
     },
   });
 

@@ -16,6 +16,8 @@ const membership = join(go, "waku", "rln");
 const wakuNode = join(root, "waku-node");
 const rln = join(wakuNode, "rln");
 process.env["CHATSDK_COMPONENT"] ??= join(root, ".cache", "component", "chatsdk.component.wasm");
+// The set-up builds the library for C; the tests would build it again, with other features of its dependencies.
+process.env["CHATSDK_LIBRARY_FOLDER"] ??= join(root, ".cache", "bin");
 // The bindings' own live tests start these nodes; without them Go's are skipped, and Rust's ignored.
 if (!fast) {
   process.env["WAKU_NODE_BIN"] ??= join(root, ".cache", "bin", "waku-node");

@@ -8,9 +8,13 @@ use chatsdk_test_support::{Program, ServiceNode};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// The folder of the shared library. Cargo builds none for tests: they could not link with it.
+/// The folder of the shared library. Cargo builds none for tests: they could not link with it. `CHATSDK_LIBRARY_FOLDER` names one that
+/// has been built, from these sources.
 fn library_folder() -> &'static Path {
     static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+        if let Some(folder) = std::env::var_os("CHATSDK_LIBRARY_FOLDER") {
+            return folder.into();
+        }
         let test = std::env::current_exe().unwrap();
         let target = test.ancestors().nth(3).unwrap();
         let status = Command::new(env!("CARGO"))
