@@ -125,7 +125,8 @@ export enum ErrorCode {
   SESSION_LOST = 14,
 
   /**
-   * The peer was asked for a repair recently. Remedy: try again after the time the message names.
+   * The peer was asked for a repair recently, or more of its messages has just arrived than is shown at once. Remedy: try again after the time the
+   * message names.
    *
    * @generated from enum value: REPAIR_TOO_SOON = 15;
    */

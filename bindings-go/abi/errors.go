@@ -155,7 +155,7 @@ func (e codeError) what() string {
 	case ErrorCode_SESSION_LOST:
 		return "the conversation's keys were lost (an old backup, a lost device)"
 	case ErrorCode_REPAIR_TOO_SOON:
-		return "the peer was asked for a repair recently"
+		return "the peer was asked for a repair recently, or more of its messages has just arrived than is shown at once"
 	case ErrorCode_NO_REPAIR_PENDING:
 		return "the conversation is not waiting for a repair"
 	case ErrorCode_WRONG_KEY:
@@ -225,8 +225,8 @@ var (
 	// ErrSessionLost: the conversation's keys were lost (an old backup, a lost device). Remedy: repair
 	// it; the peer must agree.
 	ErrSessionLost error = codeError(ErrorCode_SESSION_LOST)
-	// ErrRepairTooSoon: the peer was asked for a repair recently. Remedy: try again after the time the
-	// message names.
+	// ErrRepairTooSoon: the peer was asked for a repair recently, or more of its messages has just
+	// arrived than is shown at once. Remedy: try again after the time the message names.
 	ErrRepairTooSoon error = codeError(ErrorCode_REPAIR_TOO_SOON)
 	// ErrNoRepairPending: the conversation is not waiting for a repair. Remedy: none needed.
 	ErrNoRepairPending error = codeError(ErrorCode_NO_REPAIR_PENDING)

@@ -57,7 +57,8 @@ const (
 	ErrorCode_OUTBOX_FULL ErrorCode = 13
 	// The conversation's keys were lost (an old backup, a lost device). Remedy: repair it; the peer must agree.
 	ErrorCode_SESSION_LOST ErrorCode = 14
-	// The peer was asked for a repair recently. Remedy: try again after the time the message names.
+	// The peer was asked for a repair recently, or more of its messages has just arrived than is shown at once. Remedy: try again after the time the
+	// message names.
 	ErrorCode_REPAIR_TOO_SOON ErrorCode = 15
 	// The conversation is not waiting for a repair. Remedy: none needed.
 	ErrorCode_NO_REPAIR_PENDING ErrorCode = 16

@@ -1,4 +1,5 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { OutcomeSchema } from "@chatsdk/abi/host_pb";
 import { FrameSchema, type Payload, PayloadSchema, type SdsMessageSchema } from "@chatsdk/abi/wire_pb";
 import { describe, expect, test } from "vitest";
@@ -215,6 +216,52 @@ describe("a peer with a good session that wants our memory", () => {
     expect(largest()).toBeLessThan(8 * 1024 * KB);
     expect(say({}, message("goes on"))).toBe(true);
     expect(bob.texts.at(-1)).toBe("goes on");
+  });
+
+  /** Alice's 200 messages of 60 KB, and dozens of large ones that lack a part, behind one that is missing. */
+  function flood({ say, insider }: ReturnType<typeof dark>): { beginnings: string[]; missing: string } {
+    const expected: string[] = [];
+    let sequence = 3;
+    for (let i = 0; i < 30; i++) {
+      const large = split(create(FrameSchema, { timestampMs: 5n, content: text(`${i} ${"x".repeat(300_000)}`) }));
+      for (const payload of large) say({ sequence: sequence++ }, payload);
+      for (let j = 0; j < 6; j++) say({ sequence: sequence++ }, message(`${i}.${j} ${"x".repeat(60_000)}`));
+      expected.push(`${i}`, ...Array.from({ length: 6 }, (_, j) => `${i}.${j}`));
+    }
+    return { beginnings: expected, missing: insider.messageId(2) };
+  }
+  const firstWords = (person: Person): string[] => person.texts.map((value) => value.split(" ")[0]!);
+
+  test("F4 a machine that starts from an old copy in which megabytes are held shows them a few at a time, and names once what is lost", () => {
+    const all = dark();
+    const { world, bob } = all;
+    const { beginnings: expected, missing } = flood(all);
+    const largest = largestOutcome(bob);
+    world.switchOff(bob.machine);
+    world.switchOn(bob.machine, true);
+    expect(bob.texts.length).toBeLessThan(30);
+    world.run(1000);
+    expect(firstWords(bob)).toEqual(["hello", ...expected]);
+    expect(reported(bob, "messagesLost")).toEqual([missing]);
+    expect(largest()).toBeLessThan(8 * 1024 * KB);
+    bob.call({ case: "repairConversation", value: { conversationId: all.conversationId } }, "done");
+    world.run(HOUR);
+    expect(reported(bob, "messagesLost")).toEqual([missing]);
+    expect(bob.machine.disk.keysUnder("held/").length + bob.machine.disk.keysUnder("segment/").length).toBe(0);
+  });
+
+  test("F4 a repair while megabytes are held is refused for seconds, and loses nothing of them", () => {
+    const all = dark();
+    const { world, bob, conversationId } = all;
+    const { beginnings: expected, missing } = flood(all);
+    const before = bob.machine.disk.fingerprint();
+    const repair = () => bob.call({ case: "repairConversation", value: { conversationId } }, "done");
+    expect(repair).toThrow(expect.objectContaining({ code: ErrorCode.REPAIR_TOO_SOON, retryable: true }));
+    expect(bob.machine.disk.fingerprint() === before).toBe(true);
+    world.run(4000);
+    repair();
+    expect(firstWords(bob)).toEqual(["hello", ...expected]);
+    expect(reported(bob, "messagesLost")).toEqual([missing]);
   });
 
   test.each([

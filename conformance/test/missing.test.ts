@@ -144,6 +144,19 @@ describe("a long gap behind which the sender is silent", () => {
   });
 });
 
+describe("a gap while another one is asked for ever more seldom", () => {
+  test("R1 holds back what comes behind it as shortly as the first did, and is named as soon", () => {
+    const { world, alice, bob, conversationId } = unstoredPair();
+    world.censor = censorSequences(alice, [3, 8]);
+    stream(alice, conversationId, 4);
+    world.run(6 * MINUTE);
+    const ids = stream(alice, conversationId, 4);
+    world.run(5000);
+    expect(bob.texts).toEqual(["hello", "2", "4", "5", "2", "3", "5"]);
+    expect(reported(bob, "messagesMissing").at(-1)).toBe(ids[4]);
+  });
+});
+
 describe("messages that arrive late", () => {
   test("R1 500 that no store has come within an hour of the peer's return, with few sent more than once", () => {
     const { world, alice, bob, conversationId } = unstoredPair();

@@ -163,7 +163,8 @@ export class Conversation {
 
   #due(): number {
     const stream = this.stream;
-    const times = [stream.ackDueMs, stream.resendMs, stream.gapMs, stream.expiryMs, stream.retryMs, stream.segmentsMs]
+    const { ackDueMs, resendMs, gapMs, holdMs, expiryMs, retryMs, segmentsMs } = stream;
+    const times = [ackDueMs, resendMs, gapMs, holdMs, expiryMs, retryMs, segmentsMs]
       .map(Number)
       .filter((time) => time !== 0);
     if (stream.showUntil !== 0) times.push(AT_ONCE_MS);

@@ -1,4 +1,5 @@
 import { Priority } from "@chatsdk/abi/host_pb";
+import type { Reliability } from "@chatsdk/abi/records_pb";
 import { absent, giveUpMissing } from "../reliability/incoming-stream.ts";
 import { peerId } from "../reliability/sds.ts";
 import { insertSorted } from "../reliability/sequence-set.ts";
@@ -22,20 +23,39 @@ export function wanted(conversation: Conversation): number[] {
 /** After an arrival: starts or ends the watch over a gap. The store is asked first, the sender later. */
 export function watchGap(step: Step, conversation: Conversation, askHistory: AskHistory): void {
   const { stream } = conversation;
-  if (wanted(conversation).length === 0) {
+  const missing = wanted(conversation);
+  const soon = BigInt(step.nowMs + step.settings.gapDelayMs);
+  if (missing.length === 0) {
     stream.gapMs = 0n;
+    stream.holdMs = 0n;
     stream.gapRound = 0;
   } else if (stream.gapMs === 0n) {
-    stream.gapMs = BigInt(step.nowMs + step.settings.gapDelayMs);
+    stream.gapMs = soon;
     stream.gapRound = 0;
     askHistory(conversation.record.accountId);
+  } else if (stream.holdMs === 0n && soon < stream.gapMs && unreported(stream, missing).length > 0) {
+    stream.holdMs = soon;
+    askHistory(conversation.record.accountId);
   }
+}
+
+function unreported(stream: Reliability, missing: readonly number[]): number[] {
+  const known = new Set(stream.missing);
+  return missing.filter((sequence) => !known.has(sequence));
+}
+
+/** What is held behind messages newly missing has waited long enough. If they came meanwhile, the others' turn does not change. */
+export function* endHold(step: Step, conversation: Conversation, askHistory: AskHistory): Steps<void> {
+  const { stream } = conversation;
+  stream.holdMs = 0n;
+  if (unreported(stream, wanted(conversation)).length > 0) yield* pursueGap(step, conversation, askHistory);
 }
 
 /** The gap has lasted: reports it, shows what waits behind it, asks the sender; in the end reports the loss. */
 export function* pursueGap(step: Step, conversation: Conversation, askHistory: AskHistory): Steps<void> {
   const { stream } = conversation;
   const missing = wanted(conversation);
+  stream.holdMs = 0n;
   if (missing.length === 0) {
     stream.gapMs = 0n;
     stream.gapRound = 0;
@@ -70,8 +90,7 @@ export function noteRecovery(step: Step, conversation: Conversation): void {
 /** True if any was not reported before. */
 function* reportMissing(step: Step, conversation: Conversation, missing: readonly number[]): Steps<boolean> {
   const { stream } = conversation;
-  const known = new Set(stream.missing);
-  const fresh = missing.filter((sequence) => !known.has(sequence));
+  const fresh = unreported(stream, missing);
   if (fresh.length === 0) return false;
   for (const sequence of fresh) insertSorted(stream.missing, sequence);
   const ids = conversation.ids(step);

@@ -12,6 +12,7 @@ import { accept, type Acceptance, decodeHandshake, firstPayload, initiate } from
 import { inboxHintKey, repairBinding, repairHint } from "../handshake/key-agreement.ts";
 import { suiteBits } from "../handshake/suite.ts";
 import { sameApplication } from "../invite/delivery-address.ts";
+import { absent } from "../reliability/incoming-stream.ts";
 import { decodeSds, encodeSds } from "../reliability/sds.ts";
 import { loadAccount } from "./accounts.ts";
 import type { Conversation } from "./conversation.ts";
@@ -28,7 +29,7 @@ import {
 } from "./prekeys.ts";
 import { Keys, lastPart } from "./records.ts";
 import { newStream } from "./setting-up.ts";
-import { showAllHeld } from "./showing.ts";
+import { showHeld } from "./showing.ts";
 import type { Step, Steps } from "./step.ts";
 import { sendSync } from "./synchronizing.ts";
 
@@ -41,33 +42,54 @@ import { sendSync } from "./synchronizing.ts";
 /** All sessions are from an old copy of the database: using them would use keys twice. */
 export function* markLost(step: Step, conversation: Conversation): Steps<void> {
   yield* endStreams(step, conversation);
-  dropSession(step, conversation);
+  if (conversation.stream.showUntil === 0) dropSession(step, conversation);
+  else dropAllButHeld(step, conversation);
   yield* conversation.setState(step, SessionState.LOST);
   conversation.save(step);
+}
+
+/** More is held than a step shows: the rest follows at once. */
+function dropAllButHeld(step: Step, conversation: Conversation): void {
+  const { lamport, acknowledged, received, highestKnown, shown, showUntil, segmentsMs } = conversation.stream;
+  const lost = absent(conversation.stream);
+  endSession(step, conversation);
+  const kept = { lamport, acknowledged, received, highestKnown, shown, showUntil, segmentsMs, lost };
+  Object.assign(conversation.stream, kept);
 }
 
 /** A session ends: what waits to be sent fails, what is held back is shown, what has not arrived is lost. */
 function* endStreams(step: Step, conversation: Conversation): Steps<void> {
   yield* failAll(step, conversation);
   const lost = wanted(conversation);
-  yield* showAllHeld(step, conversation);
+  yield* showHeld(step, conversation, conversation.stream.highestKnown);
   yield* reportLost(step, conversation, lost);
 }
 
-function dropSession(step: Step, conversation: Conversation): void {
+/** Before a new session takes the place of one that works, or worked: nothing of it may be left to show. */
+function* endFormerStreams(step: Step, conversation: Conversation): Steps<void> {
+  yield* endStreams(step, conversation);
+  if (conversation.stream.showUntil === 0) return;
+  throw new ChatError(
+    ErrorCode.REPAIR_TOO_SOON,
+    `conversation_id: more of its messages has just arrived than is shown at once; try again in ${step.settings.gapDelayMs} ms`,
+    { retryable: true },
+  );
+}
+
+function endSession(step: Step, conversation: Conversation): void {
   const { record, stream } = conversation;
   if (stream.waiting) step.allowance.dequeue();
   delete (record as { session?: Session }).session;
-  for (const prefix of [
-    Keys.outgoingOf(conversation.id),
-    Keys.heldOf(conversation.id),
-    Keys.segmentsOf(conversation.id),
-  ]) {
-    step.deletePrefix(prefix);
-  }
-  const lamport = stream.lamport;
+  step.deletePrefix(Keys.outgoingOf(conversation.id));
   record.reliability = newStream(stream.idKey);
-  record.reliability.lamport = lamport;
+}
+
+function dropSession(step: Step, conversation: Conversation): void {
+  const { lamport } = conversation.stream;
+  endSession(step, conversation);
+  conversation.stream.lamport = lamport;
+  step.deletePrefix(Keys.heldOf(conversation.id));
+  step.deletePrefix(Keys.segmentsOf(conversation.id));
 }
 
 /** Asks the peer for a repair. */
@@ -94,7 +116,7 @@ export function* requestRepair(step: Step, conversation: Conversation): Steps<vo
     return conversation.save(step);
   }
   const account = yield* loadAccount(step, record.accountId);
-  yield* endStreams(step, conversation);
+  yield* endFormerStreams(step, conversation);
   const binding = repairBinding(step.crypto, record.sessionId, record.peerRecoveryPrekey);
   const responder = { identityKey: record.peerIdentityKey, prekey: record.peerRecoveryPrekey, binding };
   const recovery = newRecoveryPrekey(step);
@@ -286,7 +308,7 @@ export function* acceptRepair(step: Step, conversation: Conversation, history: H
   const recovery = newRecoveryPrekey(step);
   const handshake = decodeHandshake(record.pendingRepair);
   const acceptance = verifyPending(step, account, prekey, conversation, handshake, recovery.publicKey);
-  yield* endStreams(step, conversation);
+  yield* endFormerStreams(step, conversation);
   install(step, conversation, { ...acceptance, initiator: false }, recovery);
   yield* forgetFormerPrekeys(step, conversation.id, record.recoveryPrekeyId);
   const { hello } = acceptance;

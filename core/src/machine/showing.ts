@@ -68,26 +68,20 @@ export function* showSettled(step: Step, conversation: Conversation): Steps<void
 export function* showHeld(step: Step, conversation: Conversation, until: number): Steps<void> {
   const { stream } = conversation;
   if (until > stream.shown) stream.showUntil = Math.max(stream.showUntil, until);
-  if (stream.showUntil !== 0) yield* showMore(step, conversation, () => step.hasShownEnough);
-}
-
-/** All in one step: the stream ends. */
-export function* showAllHeld(step: Step, conversation: Conversation): Steps<void> {
-  conversation.stream.showUntil = conversation.stream.highestKnown;
-  yield* showMore(step, conversation, () => false);
+  if (stream.showUntil !== 0) yield* showMore(step, conversation);
 }
 
 const BATCH = 32;
 
-function* showMore(step: Step, conversation: Conversation, isEnough: () => boolean): Steps<void> {
+function* showMore(step: Step, conversation: Conversation): Steps<void> {
   const { stream } = conversation;
   let due: { key: string; record: HeldRecord }[];
   do {
-    if (isEnough()) return;
+    if (step.hasShownEnough) return;
     const held = yield* step.scan(HeldRecordSchema, Keys.heldOf(conversation.id), BATCH);
     due = held.filter(({ key }) => Number(lastPart(key)) <= stream.showUntil);
     for (const { key, record } of due) {
-      if (isEnough()) return;
+      if (step.hasShownEnough) return;
       const sequence = Number(lastPart(key));
       step.delete(key);
       // It came late, when the step had shown enough.

@@ -4,7 +4,7 @@ import { SessionState } from "@chatsdk/abi/api_pb";
 import { ConversationRecordSchema, StateRecordSchema } from "@chatsdk/abi/records_pb";
 import { MAX_RESEND_INTERVAL_MS } from "../settings.ts";
 import { Conversation } from "./conversation.ts";
-import { MAX_REPAIR_INTERVAL_MS, pursueGap } from "./gaps.ts";
+import { endHold, MAX_REPAIR_INTERVAL_MS, pursueGap } from "./gaps.ts";
 import type { History } from "./history.ts";
 import { expireOutgoing, isSetUpWaiting, MAX_RETRY_MS, publishUnsent, resendUnacknowledged } from "./outgoing.ts";
 import { expirePrekeys } from "./prekeys.ts";
@@ -70,7 +70,9 @@ function* serve(step: Step, key: string, conversationId: string, history: Histor
       yield* resendUnacknowledged(step, conversation, ask);
     }
   }
-  if (isDue(stream.gapMs)) yield* pursueGap(step, conversation, (accountId) => history.ask(accountId));
+  const askHistory = (accountId: string): void => history.ask(accountId);
+  if (isDue(stream.gapMs)) yield* pursueGap(step, conversation, askHistory);
+  if (isDue(stream.holdMs)) yield* endHold(step, conversation, askHistory);
   acknowledgeIfDue(step, conversation);
   conversation.save(step);
 }
@@ -124,6 +126,7 @@ export function* recallTimers(step: Step, history: History): Steps<void> {
     ackDueMs: step.settings.ackIntervalMs,
     resendMs: MAX_RESEND_INTERVAL_MS,
     gapMs: MAX_REPAIR_INTERVAL_MS,
+    holdMs: step.settings.gapDelayMs,
     retryMs: MAX_RETRY_MS,
   };
   const renewsMs = step.allowance.renewsMs + MAX_RETRY_MS;

@@ -80,7 +80,9 @@ impl ErrorCode {
             Self::ContentTooLarge => "The encoded content is larger than the largest message.",
             Self::OutboxFull => "Too many messages wait for delivery in the conversation.",
             Self::SessionLost => "The conversation's keys were lost (an old backup, a lost device).",
-            Self::RepairTooSoon => "The peer was asked for a repair recently.",
+            Self::RepairTooSoon => {
+                "The peer was asked for a repair recently, or more of its messages has just arrived than is shown at once."
+            }
             Self::NoRepairPending => "The conversation is not waiting for a repair.",
             Self::WrongKey => "The passphrase or key does not open this database. Nothing was changed.",
             Self::DatabaseCorrupt => "The file is damaged, truncated, or no database of this SDK. Nothing was changed.",

@@ -33,7 +33,8 @@ pub enum ErrorCode {
     OutboxFull = 13,
     /// The conversation's keys were lost (an old backup, a lost device). Remedy: repair it; the peer must agree.
     SessionLost = 14,
-    /// The peer was asked for a repair recently. Remedy: try again after the time the message names.
+    /// The peer was asked for a repair recently, or more of its messages has just arrived than is shown at once. Remedy: try again after the time the
+    /// message names.
     RepairTooSoon = 15,
     /// The conversation is not waiting for a repair. Remedy: none needed.
     NoRepairPending = 16,
