@@ -1,10 +1,12 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { ReadReceiptSchema } from "@chatsdk/abi/content_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { OutcomeSchema } from "@chatsdk/abi/host_pb";
 import { FrameSchema, type Payload, PayloadSchema, type SdsMessageSchema } from "@chatsdk/abi/wire_pb";
 import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
 import { encodeEnvelope } from "../../core/src/envelope/envelope.ts";
+import { jumpToBeacon } from "../../core/src/ratchet/double-ratchet.ts";
 import { decodeInvite } from "../../core/src/invite/invite-link.ts";
 import { MAX_SKIPPED_KEYS } from "../../core/src/ratchet/skipped-keys.ts";
 import { MAX_AHEAD } from "../../core/src/reliability/incoming-stream.ts";
@@ -109,7 +111,119 @@ describe("a peer with a good session and absurd numbers", () => {
   });
 });
 
+describe("a peer with a good session that wants our traffic", () => {
+  test("R1 one that leaves out every other message is asked every 15 seconds at most, and all history as seldom", () => {
+    const { world, bob, insider, deliver } = dark();
+    world.run(5 * MINUTE);
+    const mark = world.published.length;
+    let queries = 0;
+    bob.machine.watch = ({ effects }) => {
+      for (const { effect } of effects) if (effect.case === "queryHistory" && !effect.value.missedOnly) queries++;
+    };
+    let sequence = 3;
+    for (const end = world.nowMs + HOUR; world.nowMs < end; sequence += 2) {
+      // The oldest are abandoned, so that it goes on.
+      const abandoned = sequence > 400 ? Array.from({ length: 150 }, (_, i) => sequence - 400 + i) : [];
+      deliver(insider.seal({ sequence, abandoned: abandoned.filter((n) => n > 1) }, message("x")));
+      world.run(3300);
+    }
+    const most = HOUR / 15_000 + 1;
+    expect(world.published.length - mark).toBeLessThanOrEqual(most);
+    expect(queries).toBeLessThanOrEqual(most);
+    // All was shown, seconds after it came.
+    expect(bob.texts.length).toBeGreaterThan((sequence - 3) / 2 - 2);
+  });
+});
+
+describe("much that waits to be sent", () => {
+  const large = { domain: 7, tag: 1, version: 1, payload: new Uint8Array(1_000_000).fill(7) };
+
+  /** Bob has sent a megabyte to each of so many people, who are offline; or nobody has taken it. */
+  function megabytes(count: number, where: "not taken" | "not received") {
+    const world = new World(103);
+    const bob = new Person(world, "bob", {}, nodeCrypto);
+    const others = Array.from({ length: count }, (_, i) => new Person(world, `${i}`, {}, nodeCrypto));
+    const ids = others.map((other) => bob.accept(other.invite()));
+    world.run(2 * MINUTE);
+    world.weather = { ...CALM, store: false };
+    if (where === "not taken") world.refuse = ({ from }) => from === "bob";
+    else for (const { machine } of others) world.switchOff(machine);
+    for (const conversationId of ids)
+      bob.call({ case: "sendMessage", value: { conversationId, content: large } }, "sentMessage");
+    world.run(15 * MINUTE);
+    return { world, bob, others };
+  }
+  const received = (others: readonly Person[]) =>
+    others.map((other) => other.eventsOf("messageReceived").at(-1)?.message?.payload.length);
+
+  test("R1 a start with a megabyte for each of a dozen people publishes it over many steps, all of it", () => {
+    const { world, bob, others } = megabytes(12, "not taken");
+    const largest = largestOutcome(bob);
+    world.refuse = () => false;
+    world.switchOff(bob.machine);
+    world.switchOn(bob.machine);
+    world.run(MINUTE);
+    expect(received(others)).toEqual(others.map(() => large.payload.length));
+    expect(largest()).toBeLessThan(8 * 1024 * KB);
+  });
+
+  test("R1 resends to a dozen people that are due at one moment leave over many steps", () => {
+    const { world, bob, others } = megabytes(12, "not received");
+    world.switchOff(bob.machine);
+    world.run(24 * HOUR);
+    const largest = largestOutcome(bob);
+    world.switchOn(bob.machine);
+    for (const { machine } of others) world.switchOn(machine);
+    world.run(24 * HOUR);
+    expect(received(others)).toEqual(others.map(() => large.payload.length));
+    expect(largest()).toBeLessThan(8 * 1024 * KB);
+  });
+
+  test("R1 a page of repair requests is answered with a megabyte", () => {
+    const { world, bob, conversationId, insider } = dark();
+    for (let i = 0; i < 6; i++)
+      bob.call({ case: "sendMessage", value: { conversationId, content: large } }, "sentMessage");
+    world.run(30 * MINUTE);
+    const requests = Array.from({ length: 64 }, () =>
+      insider.seal({ acknowledged: 0, repairRequest: [{ messageId: "x" }] }),
+    );
+    const largest = largestOutcome(bob);
+    const mark = world.published.length;
+    page(world, bob, requests);
+    expect(world.published.length - mark).toBeGreaterThan(10);
+    expect(largest()).toBeLessThan(8 * 1024 * KB);
+  });
+});
+
 describe("a peer with a good session that wants our memory", () => {
+  test("R1 events of every kind count: a start shows no more of them than memory holds", () => {
+    const { world, bob, insider, say } = dark();
+    world.forgetful.add(bob.machine);
+    let first = insider.nextSequence;
+    for (let i = 0; i < 600; i++) {
+      say({ abandoned: Array.from({ length: MAX_AHEAD }, (_, n) => first + n) });
+      first += MAX_AHEAD;
+    }
+    const largest = largestOutcome(bob);
+    world.switchOff(bob.machine);
+    world.switchOn(bob.machine);
+    expect(largest()).toBeLessThan(9 * 1024 * KB);
+    world.forgetful.delete(bob.machine);
+    world.acknowledge(bob.machine);
+    world.run(MINUTE);
+    expect(reported(bob, "messagesLost").length).toBe(600 * MAX_AHEAD);
+  });
+
+  test("R1 a receipt that names what no message is called changes no status: it is a content like any other", () => {
+    const { bob, say } = dark();
+    const statuses = bob.eventsOf("messageStatusChanged").length;
+    const payload = toBinary(ReadReceiptSchema, create(ReadReceiptSchema, { messageId: "x".repeat(50_000) }));
+    const content = { domain: 0, tag: 4, version: 1, payload };
+    say({}, create(PayloadSchema, { kind: { case: "frame", value: { timestampMs: 5n, content } } }));
+    expect(bob.eventsOf("messageStatusChanged").length).toBe(statuses);
+    expect(bob.eventsOf("messageReceived").at(-1)!.message!.payload).toEqual(payload);
+  });
+
   test("R1 a gap is a thousand messages at most, is reported once, and ends: two events, some 20 KB each", () => {
     const { world, bob, insider, say, slowest } = dark();
     const before = bob.machine.disk.size();
@@ -169,6 +283,27 @@ describe("a peer with a good session that wants our memory", () => {
     expect(say({}, message("and now a whole"))).toBe(true);
   });
 
+  test("F2 parts of no whole expire a hundred sequences at a time", () => {
+    const { world, bob, say } = dark();
+    for (let i = 0; i < 400; i++) say({ sequence: 3 + i }, part(i, 0, MAX_SEGMENTS, 64_000));
+    world.run(10_000);
+    expect(bob.machine.disk.keysUnder("segment/").length).toBe(400);
+    let largest = 0;
+    const { disk } = bob.machine;
+    const answer = disk.answer.bind(disk);
+    disk.answer = (read) => {
+      const found = answer(read);
+      largest = Math.max(
+        largest,
+        found.reduce((sum, { value }) => sum + value.length, 0),
+      );
+      return found;
+    };
+    world.run(14 * 24 * HOUR + HOUR);
+    expect(bob.machine.disk.keysUnder("segment/")).toEqual([]);
+    expect(largest).toBeLessThan(8 * 1024 * KB);
+  });
+
   test("F2 a part that would have begun before the first message is refused", () => {
     const { bob, say } = dark();
     const before = bob.machine.disk.fingerprint();
@@ -198,6 +333,30 @@ describe("a peer with a good session that wants our memory", () => {
     expect(slowest()).toBeLessThan(SLOWEST_MS);
     bob.send(conversationId, "still able");
     expect(bob.machine.disk.keysUnder("out/").length).toBe(turns + 1);
+  });
+
+  test("F3 R1 skipped keys of dozens of conversations that end at one moment", () => {
+    const world = new World(102);
+    const bob = new Person(world, "bob", {}, nodeCrypto);
+    const link = bob.invite(true);
+    const insiders = Array.from({ length: 64 }, (_, i) => {
+      const other = new Person(world, `${i}`, {}, nodeCrypto);
+      const conversationId = other.accept(link);
+      world.run(3000);
+      world.switchOff(other.machine);
+      return new Insider(other.machine, conversationId);
+    });
+    world.weather = { ...CALM, store: false };
+    for (const far of [1, 768, 1536, 2304]) {
+      const envelopes = insiders.map((insider) => {
+        if (far > 1) jumpToBeacon(nodeCrypto, insider.record.session!, far);
+        return insider.seal({}, message("far"));
+      });
+      page(world, bob, envelopes);
+    }
+    expect(bob.machine.disk.tags.size).toBeGreaterThan(64 * MAX_SKIPPED_KEYS);
+    world.run(8 * 24 * HOUR);
+    expect(bob.machine.disk.tags.size).toBeLessThan(64 * 1000);
   });
 
   test("R1 what a gap has held back is shown a megabyte at a time, in order, also by a process that starts in between", () => {
@@ -366,6 +525,39 @@ describe("a peer with a good session that wants our memory", () => {
     world.run(60_000);
     expect(beginnings(bob).slice(0, 3)).toEqual(["hello", "big x", "small"]);
     expect(bob.texts.length).toBe(203);
+  });
+
+  test("F4 a late part that waits for the next step: its set is not taken for dead meanwhile, though hundreds have followed", () => {
+    const { world, bob, insider, say } = dark();
+    const { big, small } = parts();
+    let sequence = 2;
+    for (const payload of big.slice(0, -1)) say({ sequence: sequence++ }, payload);
+    const lastOfBig = insider.seal({ sequence: sequence++ }, big.at(-1));
+    say({ sequence: sequence++ }, small[0]);
+    const secondOfSmall = insider.seal({ sequence: sequence++ }, small[1]);
+    say({ sequence: sequence++ }, small[2]);
+    for (let i = 0; i < 300; i++) say({ sequence: sequence++ }, message(`${i}`));
+    world.run(10_000);
+    page(world, bob, [lastOfBig, secondOfSmall]);
+    world.run(60_000);
+    expect(beginnings(bob).filter((value) => /big|small/.test(value))).toEqual(["big x", "small"]);
+    expect(reported(bob, "messagesMissing").length).toBe(2);
+    say({ sequence: sequence++ }, message("and on"));
+    expect(bob.machine.disk.keysUnder("segment/")).toEqual([]);
+  });
+
+  test("F4 what was reported missing and waits for the next step is shown as recovered", () => {
+    const { world, bob, insider, say, deliver } = dark();
+    const late = insider.seal({ sequence: 80 }, message("late"));
+    for (let sequence = 3; sequence < 100; sequence++)
+      if (sequence !== 80) say({ sequence }, message("x".repeat(60_000)));
+    world.run(3010, () => bob.texts.length > 3);
+    expect(bob.texts.length).toBeLessThan(70);
+    deliver(late);
+    world.run(10_000);
+    const shown = bob.eventsOf("messageReceived").find((event) => event.message!.text === "late")!;
+    expect(reported(bob, "messagesMissing")).toContain(shown.message!.messageId);
+    expect(shown.recovered).toBe(true);
   });
 
   test("R1 what is to be shown goes on after a failure that has put off the conversation's timer", () => {

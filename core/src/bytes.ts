@@ -4,6 +4,17 @@ export { bytesToHex, concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 
 export const EMPTY = new Uint8Array(0);
 
+/** As `concatBytes`, of tens of thousands: no call takes so many arguments. */
+export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    joined.set(part, offset);
+    offset += part.length;
+  }
+  return joined;
+}
+
 /** Big-endian. */
 export function uint32Bytes(value: number): Uint8Array {
   const bytes = new Uint8Array(4);

@@ -88,14 +88,17 @@ function attachmentDefect({ url, digest, key, nonce }: AttachmentReference): str
   return undefined;
 }
 
-/** The message up to which the peer has read, if the content is a read receipt. */
+const MESSAGE_ID = /^[\w-]{16}$/;
+
+/** The message up to which the peer has read, if the content is a read receipt. One of an id that no message has is opaque. */
 export function readReceiptOf(
   content: Pick<ContentFrame, "domain" | "tag" | "version" | "payload">,
 ): string | undefined {
   if (content.domain !== BASIC_DOMAIN || content.tag !== BasicTag.readReceipt || content.version > BASIC_VERSION)
     return undefined;
   try {
-    return fromBinary(ReadReceiptSchema, content.payload).messageId;
+    const { messageId } = fromBinary(ReadReceiptSchema, content.payload);
+    return MESSAGE_ID.test(messageId) ? messageId : undefined;
   } catch {
     return undefined;
   }

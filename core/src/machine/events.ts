@@ -1,5 +1,6 @@
-import { type Event, EventSchema } from "@chatsdk/abi/api_pb";
+import { EventSchema } from "@chatsdk/abi/api_pb";
 import { StateRecordSchema } from "@chatsdk/abi/records_pb";
+import { encode } from "../codec.ts";
 import { Keys } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
 
@@ -42,7 +43,7 @@ export class EventWindow {
       // Forgotten with its conversation.
       if (!event) continue;
       step.show(event);
-      shown.push({ number: last, size: sizeOf(event) });
+      shown.push({ number: last, size: encode(EventSchema, event).length });
       size += shown.at(-1)!.size;
     }
     this.#state = { shown, last };
@@ -64,12 +65,6 @@ export class EventWindow {
   undo(): void {
     this.#state = this.#former;
   }
-}
-
-function sizeOf({ event }: Event): number {
-  if (event.case !== "messageReceived" || !event.value.message) return 0;
-  const { payload, text } = event.value.message;
-  return payload.length + (text?.length ?? 0);
 }
 
 /** Events that wait hold message contents. One is read at a time: all of them may be more than memory holds. */

@@ -9,6 +9,8 @@ import type { Step, Steps } from "./step.ts";
 import { sendSync } from "./synchronizing.ts";
 
 const FIRST_REPAIR_INTERVAL_MS = 20 * 1000;
+/** Whatever a peer leaves out, it is not asked, nor is all history, more often. */
+const LEAST_REPAIR_INTERVAL_MS = 15 * 1000;
 export const MAX_REPAIR_INTERVAL_MS = 3600 * 1000;
 
 /** Asks the store for the history since the account last looked, or for what its subscription may have missed of it. */
@@ -68,6 +70,13 @@ export function* pursueGap(step: Step, conversation: Conversation, askHistory: A
     stream.gapMs = BigInt(step.allowance.postpone());
     return;
   }
+  const askedAgoMs = step.nowMs - Number(stream.askedMs);
+  // In the future: the clock was put back.
+  if (askedAgoMs >= 0 && askedAgoMs < LEAST_REPAIR_INTERVAL_MS) {
+    stream.gapMs = stream.askedMs + BigInt(LEAST_REPAIR_INTERVAL_MS);
+    return;
+  }
+  stream.askedMs = BigInt(step.nowMs);
   stream.gapRound++;
   if (stream.gapRound > step.settings.repairAttempts) {
     stream.gapMs = 0n;

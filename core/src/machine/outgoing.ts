@@ -175,8 +175,9 @@ function enterQueue(step: Step, { stream }: Conversation): void {
 /** The rest follows when some of what is under way has ended. */
 function holdBack(step: Step, { stream }: Conversation): void {
   stream.backlog = true;
-  // Who is to go on may never hear of it: the process may end before the nodes' answers are stored.
-  if (stream.retryMs === 0n) stream.retryMs = BigInt(step.nowMs + MAX_RETRY_MS);
+  // Who is to go on may never hear of it: the process may end before the nodes' answers are stored. What left may have been of others.
+  const delay = step.hasPublishedEnough ? FIRST_RETRY_MS : MAX_RETRY_MS;
+  if (stream.retryMs === 0n) stream.retryMs = BigInt(step.nowMs + delay);
 }
 
 /** Of the messages under way the first with a slot of a former epoch. It is about to fail: what follows it would overtake it. */
@@ -304,7 +305,7 @@ export function* publishUnsent(step: Step, conversation: Conversation): Steps<bo
       enterQueue(step, conversation);
       break;
     }
-    if (offered >= room || sequence > outdated) {
+    if (offered >= room || sequence > outdated || step.hasPublishedEnough) {
       holdBack(step, conversation);
       break;
     }
@@ -428,7 +429,7 @@ function* resendAbsent(
   let count = 0;
   for (let sequence = from; sequence <= until && count < most; sequence++) {
     if (received.has(sequence)) continue;
-    if (!step.allowance.allows(Priority.REPAIR)) break;
+    if (!step.allowance.allows(Priority.REPAIR) || step.hasPublishedEnough) break;
     const record = yield* step.get(OutgoingRecordSchema, Keys.outgoing(conversation.id, sequence));
     if (!record || record.lastSentMs === 0n) continue;
     const sentMs = Number(record.lastSentMs);
@@ -460,6 +461,10 @@ export function* resendUnacknowledged(
   askForAcknowledgement: () => void,
 ): Steps<void> {
   const { stream } = conversation;
+  if (step.hasPublishedEnough) {
+    stream.resendMs = BigInt(step.nowMs + FIRST_RETRY_MS);
+    return;
+  }
   const unanswered = conversation.isRepairUnanswered(step);
   let waits = false;
   const left: { sequence: number; lastSentMs: bigint }[] = [];

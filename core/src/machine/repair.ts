@@ -50,11 +50,12 @@ export function* markLost(step: Step, conversation: Conversation): Steps<void> {
 
 /** More is held than a step shows: the rest follows at once. */
 function dropAllButHeld(step: Step, conversation: Conversation): void {
-  const { lamport, acknowledged, received, highestKnown, shown, showUntil, segmentsMs } = conversation.stream;
+  const { lamport, acknowledged, received, highestKnown, shown, showUntil, segmentsMs, deadHundreds } =
+    conversation.stream;
   const lost = absent(conversation.stream);
   endSession(step, conversation);
-  const kept = { lamport, acknowledged, received, highestKnown, shown, showUntil, segmentsMs, lost };
-  Object.assign(conversation.stream, kept);
+  const told = { lamport, acknowledged, received, highestKnown, lost };
+  Object.assign(conversation.stream, told, { shown, showUntil, segmentsMs, deadHundreds });
 }
 
 /** A session ends: what waits to be sent fails, what is held back is shown, what has not arrived is lost. */

@@ -44,13 +44,13 @@ function frameDefect(frame: Frame): string | undefined {
 /** Shows a message in its turn: at once if nothing before it is outstanding, else it is held back. */
 export function* showInOrder(step: Step, conversation: Conversation, arrived: Arrived): Steps<void> {
   const { stream } = conversation;
-  const { sequence, lamport, payload } = arrived;
+  const { sequence, lamport, payload, recovered } = arrived;
   const isItsTurn = sequence <= stream.shown + 1;
   if (isItsTurn && !step.hasShownEnough) {
     stream.shown = Math.max(stream.shown, sequence);
     yield* show(step, conversation, arrived);
   } else {
-    const record = create(HeldRecordSchema, { payload: encode(PayloadSchema, payload), lamport });
+    const record = create(HeldRecordSchema, { payload: encode(PayloadSchema, payload), lamport, recovered });
     step.put(HeldRecordSchema, Keys.held(conversation.id, sequence), record);
     if (isItsTurn) stream.showUntil = Math.max(stream.showUntil, sequence);
   }
@@ -84,11 +84,10 @@ function* showMore(step: Step, conversation: Conversation): Steps<void> {
       if (step.hasShownEnough) return;
       const sequence = Number(lastPart(key));
       step.delete(key);
-      // It came late, when the step had shown enough.
-      const recovered = sequence <= stream.shown;
       stream.shown = Math.max(stream.shown, sequence);
+      const { lamport, recovered } = record;
       const payload = decode(PayloadSchema, record.payload, "held payload");
-      yield* show(step, conversation, { sequence, lamport: record.lamport, payload, recovered });
+      yield* show(step, conversation, { sequence, lamport, payload, recovered });
     }
   } while (due.length === BATCH);
   stream.shown = Math.max(stream.shown, stream.showUntil);
@@ -106,6 +105,7 @@ function* showSegment(step: Step, conversation: Conversation, segment: Segment, 
   const { sequence, lamport } = arrived;
   step.noteShown(segment.payload.length);
   const firstSequence = sequence - segment.index;
+  if (firstSequence < stream.deadHundreds * HUNDRED) return;
   // Not the hash alone: the same content sent twice is two sets.
   const set = Keys.segmentsOfFrame(conversation.id, firstSequence, bytesToHex(segment.entireMessageHash));
   const record = create(SegmentRecordSchema, {
@@ -152,29 +152,33 @@ function isShown(stream: Reliability, from: number, to: number): boolean {
 const LONGEST_SET = MAX_SEGMENTS - 1;
 const HUNDRED = 100;
 
-/** All up to this has arrived, or was given up, and is no longer held. */
-export const doneUntil = ({ stream }: Conversation): number => Math.min(stream.acknowledged, stream.shown);
-
 /**
  * Drops sets that cannot be completed any more, a hundred sequences at a time: a dishonest peer could otherwise have us keep beginnings
  * without an end.
  */
-export function dropDeadSegments(step: Step, conversation: Conversation, doneBefore: number): void {
-  if (conversation.stream.segmentsMs === 0n) return;
-  const dead = (until: number): number => Math.max(0, Math.floor((until - LONGEST_SET + 1) / HUNDRED));
-  for (let hundred = dead(doneBefore); hundred < dead(doneUntil(conversation)); hundred++)
-    step.deletePrefix(Keys.segmentsOfHundred(conversation.id, hundred));
+export function dropDeadSegments(step: Step, { id, stream }: Conversation): void {
+  // What waits to be shown may complete one.
+  if (stream.showUntil !== 0) return;
+  // All up to this has arrived, or was given up, and is no longer held.
+  const doneUntil = Math.min(stream.acknowledged, stream.shown);
+  const dead = Math.max(0, Math.floor((doneUntil - LONGEST_SET + 1) / HUNDRED));
+  if (stream.segmentsMs !== 0n)
+    for (let hundred = stream.deadHundreds; hundred < dead; hundred++)
+      step.deletePrefix(Keys.segmentsOfHundred(id, hundred));
+  stream.deadHundreds = dead;
 }
 
-/** Drops incomplete sets whose time is over. */
-export function* expireSegments(step: Step, conversation: Conversation): Steps<void> {
+/** Drops incomplete sets whose time is over. A hundred sequences at a time: together they may be more than memory holds. */
+export function* expireSegments(step: Step, { id, stream }: Conversation): Steps<void> {
   let earliest = 0n;
-  for (const { key, record } of yield* step.scan(SegmentRecordSchema, Keys.segmentsOf(conversation.id))) {
-    const expires = record.receivedMs + BigInt(step.settings.messageTtlMs);
-    if (Number(expires) <= step.nowMs) step.delete(key);
-    else if (earliest === 0n || expires < earliest) earliest = expires;
+  for (let hundred = stream.deadHundreds; hundred <= Math.floor(stream.highestKnown / HUNDRED); hundred++) {
+    for (const { key, record } of yield* step.scan(SegmentRecordSchema, Keys.segmentsOfHundred(id, hundred))) {
+      const expires = record.receivedMs + BigInt(step.settings.messageTtlMs);
+      if (Number(expires) <= step.nowMs) step.delete(key);
+      else if (earliest === 0n || expires < earliest) earliest = expires;
+    }
   }
-  conversation.stream.segmentsMs = earliest;
+  stream.segmentsMs = earliest;
 }
 
 function* showFrame(

@@ -22,7 +22,7 @@ import {
   type Reply,
 } from "@chatsdk/abi/host_pb";
 import { GenerationRecordSchema, RateRecordSchema, type StateRecord, StateRecordSchema } from "@chatsdk/abi/records_pb";
-import { bytesToHex, concatBytes } from "../bytes.ts";
+import { bytesToHex, joinBytes } from "../bytes.ts";
 import { decodeStored, encode } from "../codec.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import type { Entropy } from "../entropy.ts";
@@ -40,6 +40,8 @@ export type Steps<Result> = Generator<Read, Result, Answer>;
 
 /** Bytes of contents that a step shows before it leaves the rest to the next. The last one may be as long as contents are. */
 const MOST_SHOWN = 1024 * 1024;
+/** Bytes of envelopes that a step publishes before it leaves to the next what is not an answer to a call. */
+const MOST_PUBLISHED = 1024 * 1024;
 
 /** A change of the message store, not sealed yet. */
 type RowChange =
@@ -88,6 +90,7 @@ export class Step {
   readonly #events: Event[] = [];
   #timersChanged = false;
   #shownBytes = 0;
+  #publishedBytes = 0;
   /** There may be events to show. */
   eventsChanged = false;
 
@@ -120,8 +123,8 @@ export class Step {
     for (const prefix of child.#deletedPrefixes) this.deletePrefix(prefix);
     for (const [key, value] of child.#records) this.#records.set(key, value);
     for (const [name, tag] of child.#tags) this.#tags.set(name, tag);
-    this.#rows.push(...child.#rows);
-    this.#effects.push(...child.#effects);
+    for (const row of child.#rows) this.#rows.push(row);
+    for (const effect of child.#effects) this.#effects.push(effect);
     this.eventsChanged ||= child.eventsChanged;
     this.#timersChanged ||= child.#timersChanged;
     this.allowance.adopt(child.allowance);
@@ -255,7 +258,18 @@ export class Step {
     const taken = this.allowance.take(priority);
     if (!taken) return false;
     this.effect({ case: "publish", value: { publishId, topic, payload, priority, ...taken } });
+    this.notePublished(payload.length);
     return true;
+  }
+
+  private notePublished(bytes: number): void {
+    this.#publishedBytes += bytes;
+    this.#parent?.notePublished(bytes);
+  }
+
+  /** More is for a later step: a guest's memory must hold a step. */
+  get hasPublishedEnough(): boolean {
+    return this.#parent?.hasPublishedEnough ?? this.#publishedBytes >= MOST_PUBLISHED;
   }
 
   /** Publications under way whose ids start with this. */
@@ -354,10 +368,14 @@ export class Step {
     const added = new Map<string, Uint8Array[]>();
     for (const { tag, key } of this.#tags.values()) {
       if (key === null) removed.push(tag);
-      else if (this.#records.get(key) !== null) added.set(key, [...(added.get(key) ?? []), tag]);
+      else if (this.#records.get(key) !== null) {
+        const tags = added.get(key);
+        if (tags) tags.push(tag);
+        else added.set(key, [tag]);
+      }
     }
-    if (removed.length > 0) yield { case: "removeTags", value: concatBytes(...removed) };
-    for (const [key, tags] of added) yield { case: "addTags", value: { key, tags: concatBytes(...tags) } };
+    if (removed.length > 0) yield { case: "removeTags", value: joinBytes(removed) };
+    for (const [key, tags] of added) yield { case: "addTags", value: { key, tags: joinBytes(tags) } };
   }
 
   #sealRow(row: RowChange): MessageInitShape<typeof ChangeSchema>["change"] {

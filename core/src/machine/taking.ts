@@ -3,7 +3,7 @@ import { decodeSds, witness } from "../reliability/sds.ts";
 import type { Conversation } from "./conversation.ts";
 import { type AskHistory, noteRecovery, reportLost, watchGap } from "./gaps.ts";
 import { notePeerReport } from "./outgoing.ts";
-import { checkPayload, doneUntil, dropDeadSegments, showInOrder, showSettled } from "./showing.ts";
+import { checkPayload, dropDeadSegments, showInOrder, showSettled } from "./showing.ts";
 import type { Step, Steps } from "./step.ts";
 import { reachOut, scheduleAcknowledgement } from "./synchronizing.ts";
 
@@ -17,7 +17,6 @@ export function* takeSds(
   const { stream } = conversation;
   const { sds, payload } = decodeSds(conversation.ids(step), stream, bytes);
   if (payload) checkPayload(payload, sds.sequence);
-  const doneBefore = doneUntil(conversation);
   const lamport = witness(stream, sds.lamportTimestamp ?? 0n, step.nowMs);
 
   yield* notePeerReport(step, conversation, sds);
@@ -40,6 +39,6 @@ export function* takeSds(
     scheduleAcknowledgement(step, conversation, true);
   }
   yield* showSettled(step, conversation);
-  dropDeadSegments(step, conversation, doneBefore);
+  dropDeadSegments(step, conversation);
   watchGap(step, conversation, askHistory);
 }
