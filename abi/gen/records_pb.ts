@@ -42,7 +42,7 @@ export type AccountRecord = Message<"chatsdk.records.v1.AccountRecord"> & {
   createdMs: bigint;
 
   /**
-   * History of the delivery address has been seen up to this time.
+   * History of the delivery address has been seen up to this time. Goes back when something becomes awaited that may have come before.
    *
    * @generated from field: uint64 history_until_ms = 4;
    */

@@ -1,8 +1,9 @@
 import type { QueryHistory } from "@chatsdk/abi/host_pb";
 import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
-import { pair, type Person } from "../src/people.ts";
-import { CALM, World } from "../src/world.ts";
+import type { InputValue } from "../src/machine.ts";
+import { pair, Person } from "../src/people.ts";
+import { CALM, type Fault, World } from "../src/world.ts";
 
 /** Which queries leave out what was pushed, and that nothing is lost by it. */
 
@@ -185,5 +186,90 @@ describe("F4 nothing is lost that was pushed and", () => {
     world.run(6 * MINUTE);
     expect(queries.map(({ missedOnly }) => missedOnly).slice(0, 2)).toEqual([true, false]);
     expect(bob.texts.slice(-45)).toEqual(texts);
+  });
+});
+
+describe("R1 messages that overtook their set-up are fetched from the store", () => {
+  /** The set-up comes late, and the process has no memory of the messages that were pushed before it. */
+  function late() {
+    const world = new World(5);
+    const alice = new Person(world, "alice", {}, nodeCrypto);
+    const bob = new Person(world, "bob", {}, nodeCrypto);
+    const link = bob.invite();
+    world.run(MINUTE);
+    let setUp: { topic: string; payload: Uint8Array } | undefined;
+    world.censor = ({ publishId, topic, payload, from }) => {
+      if (from !== "alice" || publishId.split("/")[2] !== "1") return false;
+      setUp = { topic, payload };
+      return true;
+    };
+    const conversationId = alice.accept(link, "1");
+    for (let i = 2; i <= 5; i++) alice.send(conversationId, `${i}`);
+    world.run(1000);
+    world.switchOff(alice.machine);
+    world.run(20 * MINUTE);
+    world.switchOff(bob.machine);
+    return { world, bob, setUp: setUp! };
+  }
+
+  function lateAndReadOn() {
+    const { world, bob, setUp } = late();
+    world.switchOn(bob.machine);
+    world.run(21 * MINUTE);
+    expect(bob.texts).toEqual([]);
+    return { world, bob, setUp };
+  }
+
+  /** The next input of this kind comes to a bad end. */
+  function failNext(world: World, person: Person, kind: InputValue["case"], fault: Fault): void {
+    world.fault = (machine, { case: input }) => {
+      if (machine !== person.machine || input !== kind) return undefined;
+      world.fault = () => undefined;
+      return fault;
+    };
+  }
+
+  function expectAllFound(world: World, bob: Person): void {
+    world.run(60 * MINUTE);
+    expect(bob.texts).toEqual(["1", "2", "3", "4", "5"]);
+  }
+
+  test("when nothing fails", () => {
+    const { world, bob, setUp } = lateAndReadOn();
+    world.feed(bob.machine, { case: "envelopeReceived", value: setUp });
+    expectAllFound(world, bob);
+  });
+
+  test("when the process ends before the store has answered", () => {
+    const { world, bob, setUp } = lateAndReadOn();
+    world.feed(bob.machine, { case: "envelopeReceived", value: setUp });
+    world.switchOff(bob.machine);
+    world.run(1000);
+    world.switchOn(bob.machine);
+    expectAllFound(world, bob);
+  });
+
+  test("when the commit of the answer's last page fails", () => {
+    const { world, bob, setUp } = lateAndReadOn();
+    world.feed(bob.machine, { case: "envelopeReceived", value: setUp });
+    failNext(world, bob, "historyPage", "commit refused");
+    expectAllFound(world, bob);
+  });
+
+  test("when any commit fails while an earlier query is under way", () => {
+    const { world, bob, setUp } = lateAndReadOn();
+    world.feed(bob.machine, { case: "connectionChanged", value: { online: true } });
+    world.feed(bob.machine, { case: "envelopeReceived", value: setUp });
+    failNext(world, bob, "createInvite", "commit refused");
+    world.feed(bob.machine, { case: "createInvite", value: { accountId: bob.accountId } });
+    expectAllFound(world, bob);
+  });
+
+  test("when the process ends after the query that brought them before the set-up", () => {
+    const { world, bob, setUp } = late();
+    world.inject(setUp.topic, setUp.payload);
+    failNext(world, bob, "historyPage", "after the commit");
+    world.switchOn(bob.machine);
+    expectAllFound(world, bob);
   });
 });

@@ -3,21 +3,15 @@ import { type AccountRecord, AccountRecordSchema } from "@chatsdk/abi/records_pb
 import { Keys, lastPart } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
 
-/** Senders' clocks differ and stores lag: each query begins this much before the last one ended. */
+/** Senders' clocks differ, stores lag and messages overtake others: each query begins this much earlier than what it is for. */
 const OVERLAP_MS = 2 * 60 * 1000;
 
 /** Pushes of some ten minutes in a bucket with 46 a second. */
 const MOST_PASSED = 32_768;
 
-interface Wish {
-  fromMs: number;
-  /** What was pushed is left out. */
-  missedOnly: boolean;
-}
-
 interface OpenQuery {
   id: string;
-  startMs: number;
+  /** What it may have read before it was awaited counts as unread. */
   endMs: number;
   missedOnly: boolean;
 }
@@ -28,22 +22,32 @@ interface OpenQuery {
  */
 export class History {
   #open = new Map<string, OpenQuery>();
-  #asked = new Map<string, Wish>();
+  /** Whether what was pushed is left out, by account. */
+  #asked = new Map<string, boolean>();
   /** When pushes came that nobody awaited, by their hints, oldest first. */
   readonly #passed = new Map<string, number>();
-  /** From when the query was that failed, by account. */
-  readonly #owed = new Map<string, number>();
   /** Accounts that have read all of it since the last push that may have been lost in this process. */
   readonly #read = new Set<string>();
 
-  /** Asks for all of the history since the account last looked, or since `fromMs` if that is earlier. */
-  ask(accountId: string, fromMs = Number.POSITIVE_INFINITY): void {
-    this.#ask(accountId, { fromMs, missedOnly: false });
+  /** Asks for all of the history since the account last looked. */
+  ask(accountId: string): void {
+    this.#asked.set(accountId, false);
   }
 
-  /** Asks each account's history, as `ask` does. */
-  *askForAccounts(step: Step, fromMs?: number): Steps<void> {
-    for (const accountId of yield* accountIds(step)) this.ask(accountId, fromMs);
+  /** Asks again for what came from `fromMs` on: some of it is awaited only from this step on. Its commit keeps that. */
+  *askAgain(step: Step, accountId: string, fromMs: number): Steps<void> {
+    this.ask(accountId);
+    const query = this.#open.get(accountId);
+    if (query) query.endMs = Math.min(query.endMs, fromMs);
+    const account = yield* step.get(AccountRecordSchema, Keys.account(accountId));
+    if (!account || Number(account.historyUntilMs) <= fromMs) return;
+    account.historyUntilMs = BigInt(fromMs);
+    step.put(AccountRecordSchema, Keys.account(accountId), account);
+  }
+
+  /** Asks for each account's history, as `ask` does. */
+  *askForAccounts(step: Step): Steps<void> {
+    for (const accountId of yield* accountIds(step)) this.ask(accountId);
   }
 
   /** Asks for what each account's subscription may have missed. */
@@ -53,15 +57,7 @@ export class History {
 
   /** Asks for what the subscription may have missed since the account last looked. */
   askForMissed(accountId: string): void {
-    this.#ask(accountId, { fromMs: Number.POSITIVE_INFINITY, missedOnly: true });
-  }
-
-  #ask(accountId: string, { fromMs, missedOnly }: Wish): void {
-    const earlier = this.#asked.get(accountId);
-    this.#asked.set(accountId, {
-      fromMs: Math.min(fromMs, earlier?.fromMs ?? fromMs),
-      missedOnly: missedOnly && (earlier?.missedOnly ?? true),
-    });
+    this.#asked.set(accountId, this.#asked.get(accountId) ?? true);
   }
 
   /** A push that nobody awaits. It may have overtaken others. */
@@ -74,28 +70,26 @@ export class History {
   *askForPassed(step: Step): Steps<void> {
     let firstMs = Number.POSITIVE_INFINITY;
     for (const hint of step.addedHints()) firstMs = Math.min(firstMs, this.#passed.get(bytesToHex(hint)) ?? firstMs);
-    if (firstMs < Number.POSITIVE_INFINITY) yield* this.askForAccounts(step, firstMs - OVERLAP_MS);
+    if (firstMs === Number.POSITIVE_INFINITY) return;
+    for (const accountId of yield* accountIds(step)) yield* this.askAgain(step, accountId, firstMs);
   }
 
   /** Releases what was asked for in this step, as effects. */
   *release(step: Step): Steps<void> {
-    for (const [accountId, wish] of this.#asked) {
+    for (const [accountId, missedOnly] of this.#asked) {
       if (this.#open.has(accountId)) continue;
       const account = yield* step.get(AccountRecordSchema, Keys.account(accountId));
       this.#asked.delete(accountId);
-      if (account) this.#query(step, accountId, account, wish);
+      if (account) this.#query(step, accountId, account, missedOnly && this.#read.has(accountId));
     }
   }
 
-  #query(step: Step, accountId: string, account: AccountRecord, wish: Wish): void {
+  #query(step: Step, accountId: string, account: AccountRecord, missedOnly: boolean): void {
     // A clock that was ahead may have left a time in the future.
-    const since = Math.min(Number(account.historyUntilMs), step.nowMs) - OVERLAP_MS;
-    const owedMs = this.#owed.get(accountId) ?? Number.POSITIVE_INFINITY;
-    const startMs = Math.max(0, Math.min(since, wish.fromMs, owedMs));
-    const missedOnly = wish.missedOnly && this.#read.has(accountId);
+    const startMs = Math.max(0, Math.min(Number(account.historyUntilMs), step.nowMs) - OVERLAP_MS);
     // Not a number: the answer to a query of a core that broke down must not end one of its successor.
     const id = `h/${accountId}/${bytesToHex(step.entropy.bytes(8))}`;
-    this.#open.set(accountId, { id, startMs, endMs: step.nowMs, missedOnly });
+    this.#open.set(accountId, { id, endMs: step.nowMs, missedOnly });
     const topics = [account.deliveryAddress];
     step.effect({
       case: "queryHistory",
@@ -109,27 +103,23 @@ export class History {
     const query = this.#open.get(accountId);
     if (query?.id !== queryId) return;
     this.#open.delete(accountId);
-    if (failed) return this.#owe(accountId, query);
-    this.#owed.delete(accountId);
+    if (failed) {
+      // The next one asks for all: perhaps no node can leave out what was pushed.
+      this.#read.delete(accountId);
+      return;
+    }
     if (!query.missedOnly) this.#read.add(accountId);
     const account = yield* step.get(AccountRecordSchema, Keys.account(accountId));
     if (!account) return;
     const until = Number(account.historyUntilMs);
     // In the future it was set by a clock that was ahead, and the query began at the present.
-    if (until <= step.nowMs && (query.startMs > until || query.endMs <= until)) return;
+    if (until <= step.nowMs && query.endMs <= until) return;
     account.historyUntilMs = BigInt(query.endMs);
     step.put(AccountRecordSchema, Keys.account(accountId), account);
   }
 
-  /** The next one asks for as much, and for all: perhaps no node can leave out what was pushed. */
-  #owe(accountId: string, { startMs }: OpenQuery): void {
-    this.#owed.set(accountId, Math.min(startMs, this.#owed.get(accountId) ?? startMs));
-    this.#read.delete(accountId);
-  }
-
   /** A step came to nothing: its effects never left, so no answer will come; and what was pushed with it only the store has. */
   forget(): void {
-    for (const [accountId, query] of this.#open) this.#owe(accountId, query);
     this.#open.clear();
     this.#asked.clear();
     this.#read.clear();

@@ -42,8 +42,7 @@ function* takeUnknown(step: Step, envelope: Envelope, history: History): Steps<v
   const handshake = decodeHandshake(envelope.payload);
   for (const { prekeyId, hintKey } of invites) {
     if (equalBytes(inboxHint(step.crypto, hintKey, handshake.ephemeralKey), envelope.hint)) {
-      const askFrom = (accountId: string, fromMs?: number): void => history.ask(accountId, fromMs);
-      return yield* takeHandshake(step, prekeyId, handshake, askFrom, askFrom);
+      return yield* takeHandshake(step, prekeyId, handshake, history);
     }
   }
   throw new Rejected("hint: not awaited");

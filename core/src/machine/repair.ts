@@ -322,5 +322,5 @@ export function* acceptRepair(step: Step, conversation: Conversation, history: H
   // Until the peer answers: it cannot send before it knows, and we do not understand its request any more.
   conversation.stream.resendMs = BigInt(step.nowMs + step.settings.resendAfterMs);
   conversation.save(step);
-  history.ask(record.accountId, Math.max(Number(hello.createdMs), Number(prekey.createdMs)));
+  yield* history.askAgain(step, record.accountId, Math.max(Number(hello.createdMs), Number(prekey.createdMs)));
 }

@@ -21,7 +21,7 @@ import { sameApplication } from "../invite/delivery-address.ts";
 import { INVITE_GRACE_MS } from "../settings.ts";
 import { loadAccount } from "./accounts.ts";
 import { Conversation } from "./conversation.ts";
-import type { AskHistory } from "./gaps.ts";
+import type { History } from "./history.ts";
 import { usableInvite } from "./invites.ts";
 import { sendContent } from "./outgoing.ts";
 import { newRecoveryPrekey, storeRecoveryPrekey } from "./prekeys.ts";
@@ -31,8 +31,6 @@ import { takeSds } from "./taking.ts";
 
 /** A reusable link starts at most so many conversations: the list of used ephemeral keys must end. */
 const MAX_ACCEPTED = 10_000;
-/** A message may have overtaken the set-up it belongs to by so much. */
-const OVERTAKEN_MS = 60 * 1000;
 /** Two honest clocks may differ by so much. */
 const CLOCK_SKEW_MS = 2 * 60 * 1000;
 
@@ -114,8 +112,7 @@ export function* takeHandshake(
   step: Step,
   prekeyKey: string,
   handshake: InboxHandshake,
-  askHistory: AskHistory,
-  askFrom: (accountId: string, fromMs: number) => void,
+  history: History,
 ): Steps<void> {
   const prekey = yield* step.get(PrekeyRecordSchema, prekeyKey);
   if (!prekey) throw new Rejected("handshake: the invite is gone");
@@ -160,10 +157,10 @@ export function* takeHandshake(
   const conversation = Conversation.start(id, respondingRecord(step, accountId, acceptance, recoveryPrekeyId));
   const started = { $typeName: "chatsdk.v1.ConversationStarted" as const, conversation: conversation.row, inviteId };
   yield* step.event(accountId, id, { case: "conversationStarted", value: started });
-  yield* takeSds(step, conversation, unpad(acceptance.plaintext), askHistory);
+  yield* takeSds(step, conversation, unpad(acceptance.plaintext), (account) => history.ask(account));
   conversation.save(step);
   // Messages that overtook the set-up found no session: the store has them. None is older than the invite, whatever the peer says.
-  askFrom(accountId, Math.max(Number(hello.createdMs), Number(prekey.createdMs)) - OVERTAKEN_MS);
+  yield* history.askAgain(step, accountId, Math.max(Number(hello.createdMs), Number(prekey.createdMs)));
 }
 
 /** The settings may have changed since the link was made. */
