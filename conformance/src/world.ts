@@ -52,8 +52,14 @@ interface Scheduled {
 const EVENTS_AT_ONCE = 20;
 /** From the death of a process to its next start. */
 const DOWNTIME_MS = 700;
-/** After a wake that could not be committed. */
-const WAKE_RETRY_MS = 5000;
+/** After a step that could not be committed, until a host tells again what it alone knows. */
+const RETRY_MS = 5000;
+/** What nothing else brings again. */
+const TOLD_AGAIN: ReadonlySet<InputValue["case"]> = new Set([
+  "publishResult",
+  "connectionChanged",
+  "acknowledgeEvents",
+]);
 
 /**
  * Machines, a clock of their own and a network between them. Time passes only when nothing is left to do at the present
@@ -123,7 +129,8 @@ export class World {
     // A host that cannot even start tries again.
     if (fault === "commit refused" && input.case !== "start") {
       machine.core.commitFailed();
-      if (input.case === "wake") this.#setWake(machine, this.nowMs + WAKE_RETRY_MS);
+      if (input.case === "wake") this.#setWake(machine, this.nowMs + RETRY_MS);
+      if (TOLD_AGAIN.has(input.case)) this.#tellAgain(machine, input);
       return undefined;
     }
     if (fault !== "before the commit" && fault !== "commit refused") machine.commit(outcome.changes);
@@ -131,6 +138,14 @@ export class World {
     this.switchOff(machine);
     this.at(DOWNTIME_MS, () => this.switchOn(machine));
     return undefined;
+  }
+
+  /** To the same process. */
+  #tellAgain(machine: Machine, input: InputValue): void {
+    const { core } = machine;
+    this.at(RETRY_MS, () => {
+      if (this.isRunning(machine) && machine.core === core) this.feed(machine, input);
+    });
   }
 
   #noteEvents(machine: Machine, count: number): void {

@@ -180,6 +180,28 @@ describe("proofs that take time", () => {
   });
 });
 
+describe("a publication of a former epoch", () => {
+  /** The result of the second message cannot be committed so many times; its slot's epoch ends. */
+  function unstored(times: number) {
+    const world = new World(8);
+    const { alice, bob, conversationId } = pair(world, limited(60, 50), nodeCrypto);
+    world.run(2 * MINUTE);
+    let refused = 0;
+    world.fault = (machine, input) =>
+      machine === alice.machine && input.case === "publishResult" && refused++ < times ? "commit refused" : undefined;
+    alice.send(conversationId, "second");
+    world.run(MINUTE);
+    alice.send(conversationId, "third");
+    return { world, bob };
+  }
+
+  test("S1 F2 holds nothing back once its result could be stored", () => {
+    const { world, bob } = unstored(1);
+    world.run(1000);
+    expect(bob.texts.slice(-2)).toEqual(["second", "third"]);
+  });
+});
+
 describe("the queue", () => {
   test("S1 that was made while the clock was three days ahead goes on once it is put right", () => {
     const world = new World(3);
