@@ -200,6 +200,12 @@ describe("a publication of a former epoch", () => {
     world.run(1000);
     expect(bob.texts.slice(-2)).toEqual(["second", "third"]);
   });
+
+  test("S1 F2 holds others back for one epoch, though its result never comes", () => {
+    const { world, bob } = unstored(Infinity);
+    world.run(3 * MINUTE);
+    expect(bob.texts.slice(-2)).toEqual(["second", "third"]);
+  });
 });
 
 describe("the queue", () => {

@@ -289,10 +289,12 @@ export class Step {
     return epoch !== undefined && epoch !== this.allowance.epoch;
   }
 
-  /** Ids of outdated publications that start with this. */
+  /** Ids of outdated publications that start with this, of the last epoch: the result of an older one may never come. */
   outdatedUnder(prefix: string): string[] {
     return [...this.#surroundings.publishing].flatMap(([id, publication]) =>
-      id.startsWith(prefix) && this.isOutdated(publication) ? [id] : [],
+      id.startsWith(prefix) && this.isOutdated(publication) && publication.epoch! + 1n >= this.allowance.epoch
+        ? [id]
+        : [],
     );
   }
 
