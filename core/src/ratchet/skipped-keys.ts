@@ -5,8 +5,8 @@ import type { Crypto } from "../crypto/crypto.ts";
 import { Rejected } from "../errors.ts";
 import { advanceChain } from "./chain-key.ts";
 
-/** Most messages one chain may jump ahead: bounds the work and the memory a peer can cause with one message. */
-export const MAX_SKIP = 1000;
+/** Most messages one chain may jump ahead: bounds the work and the memory a peer can cause with one message. No beacon is awaited further ahead. */
+export const MAX_SKIP = 1024;
 /** Most skipped keys of a session; beyond it the oldest go. */
 export const MAX_SKIPPED_KEYS = 2000;
 /** Skipped keys older than this go: a key kept is a message not yet forward secret. */
