@@ -52,7 +52,8 @@ func (c *Client) Cancel(ctx context.Context, conversationID, messageID string) e
 	return err
 }
 
-// MarkRead marks everything up to a message of the peer as read, and tells the peer so. It fails with CONVERSATION_NOT_FOUND and MESSAGE_NOT_FOUND.
+// MarkRead marks everything up to a message of the peer as read, and tells the peer so, unless 1,000 messages wait for delivery.
+// It fails with CONVERSATION_NOT_FOUND and MESSAGE_NOT_FOUND.
 func (c *Client) MarkRead(ctx context.Context, conversationID, messageID string) error {
 	return c.markRead(ctx, conversationID, messageID, true)
 }

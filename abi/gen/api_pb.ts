@@ -986,7 +986,7 @@ export type MarkReadRequest = Message$1<"chatsdk.v1.MarkReadRequest"> & {
   messageId: string;
 
   /**
-   * Tell the peer.
+   * Tell the peer, unless its session is lost or as many messages wait for delivery as can: it is not told then.
    *
    * @generated from field: bool send_receipt = 3;
    */

@@ -136,7 +136,7 @@ export class ChatCalls<Options = undefined> {
     return reply.value;
   }
 
-  /** Marks everything up to a message of the peer as read. */
+  /** Marks everything up to a message of the peer as read. Succeeds also when no receipt can be sent. */
   async markRead(request: MessageInitShape<typeof MarkReadRequestSchema>, options?: Options): Promise<Done> {
     const reply = await this.#caller.call({ case: "markRead", value: request }, options);
     if (reply.case !== "done") throw unexpected("markRead", reply);

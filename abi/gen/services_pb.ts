@@ -629,7 +629,7 @@ export const Chat: GenService<{
     output: typeof DoneSchema;
   },
   /**
-   * Marks everything up to a message of the peer as read.
+   * Marks everything up to a message of the peer as read. Succeeds also when no receipt can be sent.
    *
    * @generated from rpc chatsdk.v1.Chat.MarkRead
    */

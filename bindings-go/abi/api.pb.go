@@ -1970,7 +1970,7 @@ type MarkReadRequest struct {
 	ConversationId string `protobuf:"bytes,1,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
 	// The newest message read.
 	MessageId string `protobuf:"bytes,2,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
-	// Tell the peer.
+	// Tell the peer, unless its session is lost or as many messages wait for delivery as can: it is not told then.
 	SendReceipt   bool `protobuf:"varint,3,opt,name=send_receipt,json=sendReceipt,proto3" json:"send_receipt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -190,7 +190,8 @@ func (c *Chat) CancelMessage(ctx context.Context, request *CancelMessageRequest)
 	}
 }
 
-// MarkRead marks everything up to a message of the peer as read.
+// MarkRead marks everything up to a message of the peer as read. Succeeds also when no receipt can
+// be sent.
 func (c *Chat) MarkRead(ctx context.Context, request *MarkReadRequest) (*Done, error) {
 	reply, err := c.caller.Call(ctx, &Input{Input: &Input_MarkRead{MarkRead: request}})
 	if err != nil {

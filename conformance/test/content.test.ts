@@ -17,6 +17,7 @@ import { concatBytes, uint32Bytes, utf8ToBytes } from "../../core/src/bytes.ts";
 import { Entropy } from "../../core/src/entropy.ts";
 import { encodeEnvelope } from "../../core/src/envelope/envelope.ts";
 import { pad } from "../../core/src/envelope/padding.ts";
+import { MAX_OUTBOX } from "../../core/src/machine/outgoing.ts";
 import { ratchetEncrypt } from "../../core/src/ratchet/double-ratchet.ts";
 import { encodeSds } from "../../core/src/reliability/sds.ts";
 import { conversationRecord, feed, openedRecords, SetUpByHand } from "../src/attack.ts";
@@ -110,6 +111,31 @@ describe("basic types", () => {
     bob.call({ case: "sendMessage", value }, "sentMessage");
     world.run(100_000);
     expect(statuses()).toEqual([DeliveryStatus.READ, DeliveryStatus.READ, DeliveryStatus.DELIVERED]);
+  });
+
+  test("F5 while as many messages wait as can, a message is marked as read all the same, and the peer is not told", () => {
+    const { world, alice, bob, conversationId } = established();
+    const ids = ["one", "two"].map((value) => alice.send(conversationId, value));
+    world.run(100_000);
+    world.switchOff(alice.machine);
+    for (let i = 0; i < MAX_OUTBOX; i++) bob.send(conversationId, `${i}`);
+    const marked: string[] = [];
+    bob.machine.watch = ({ changes }) => {
+      for (const { change } of changes) if (change.case === "ownRead") marked.push(change.value.messageId);
+    };
+    const read = (messageId: string) =>
+      bob.call({ case: "markRead", value: { conversationId, messageId, sendReceipt: true } }, "done");
+    read(ids[0]!);
+    expect(marked).toEqual([ids[0]]);
+    expect(bob.machine.disk.keysUnder("out/").length).toBe(MAX_OUTBOX);
+    world.switchOn(alice.machine);
+    world.run(20 * 60_000);
+    expect(alice.texts.length).toBe(MAX_OUTBOX);
+    expect(alice.withStatus(DeliveryStatus.READ)).toEqual([]);
+    // A later one says it of both.
+    read(ids[1]!);
+    world.run(100_000);
+    expect(alice.withStatus(DeliveryStatus.READ)).toEqual([ids[1]]);
   });
 });
 

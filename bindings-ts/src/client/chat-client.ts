@@ -361,7 +361,7 @@ export class ChatClient implements AsyncDisposable {
 
   /**
    * Marks everything up to a message as read. Throws MESSAGE_NOT_FOUND, and tells the peer nothing, if the conversation has no such message.
-   * @param options.sendReceipt - tells the peer; default true.
+   * @param options.sendReceipt - tells the peer, unless 1,000 messages wait for delivery; default true.
    */
   async markRead(
     conversationId: string,

@@ -34,7 +34,7 @@ import { EventWindow } from "./events.ts";
 import { lastCommit } from "./generation.ts";
 import { History } from "./history.ts";
 import { createInvite, inspectInvite, listInvites, revokeInvite } from "./invites.ts";
-import { cancelMessage, notePublished, publishAllUnsent, quota, sendContent } from "./outgoing.ts";
+import { cancelMessage, hasRoom, notePublished, publishAllUnsent, quota, sendContent } from "./outgoing.ts";
 import { keepMembership, loadMembership } from "./membership.ts";
 import { takeEnvelope } from "./receiving.ts";
 import { retirePrekeys } from "./prekeys.ts";
@@ -374,7 +374,8 @@ function* sendable(step: Step, id: string): Steps<Conversation> {
 function* markRead(step: Step, conversationId: string, messageId: string, sendReceipt: boolean): Steps<void> {
   const conversation = yield* Conversation.load(step, conversationId);
   step.row({ case: "ownRead", value: { $typeName: "chatsdk.v1.ReadChange", conversationId, messageId } });
-  if (!sendReceipt || !conversation.canSend) return;
+  // A later receipt says as much.
+  if (!sendReceipt || !conversation.canSend || !hasRoom(conversation)) return;
   const payload = encode(ReadReceiptSchema, create(ReadReceiptSchema, { messageId }));
   sendContent(step, conversation, {
     $typeName: "chatsdk.v1.Content",

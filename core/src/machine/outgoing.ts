@@ -61,7 +61,7 @@ export function sendContent(
   const checked = checkContent(content);
   const frame = create(FrameSchema, { timestampMs: BigInt(step.nowMs), content: create(ContentFrameSchema, checked) });
   const payloads = split(frame);
-  if (stream.nextSequence - 1 - stream.peerAcknowledged + payloads.length > MAX_OUTBOX) {
+  if (!hasRoom(conversation, payloads.length)) {
     throw new ChatError(
       ErrorCode.OUTBOX_FULL,
       `conversation_id: ${MAX_OUTBOX} messages wait for delivery; wait for delivered events`,
@@ -110,6 +110,10 @@ export function sendContent(
     ...summarize(checked),
     status: DeliveryStatus.QUEUED,
   });
+}
+
+export function hasRoom({ stream }: Conversation, messages = 1): boolean {
+  return stream.nextSequence - 1 - stream.peerAcknowledged + messages <= MAX_OUTBOX;
 }
 
 function checkContent(content: Content | undefined): Pick<Content, "domain" | "tag" | "version" | "payload"> {

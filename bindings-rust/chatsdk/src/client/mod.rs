@@ -283,7 +283,8 @@ impl Client {
         self.inner.chat.cancel_message(request).await.map(drop)
     }
 
-    /// Marks everything up to a message of the peer as read, and tells the peer. Fails with `CONVERSATION_NOT_FOUND` and `MESSAGE_NOT_FOUND`.
+    /// Marks everything up to a message of the peer as read, and tells the peer, unless 1,000 messages wait for delivery.
+    /// Fails with `CONVERSATION_NOT_FOUND` and `MESSAGE_NOT_FOUND`.
     pub async fn mark_read(&self, conversation_id: &str, message_id: &str) -> Result<()> {
         self.mark_read_and(conversation_id, message_id, true).await
     }

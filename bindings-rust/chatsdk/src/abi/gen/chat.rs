@@ -120,7 +120,7 @@ impl<Caller: ChatCaller> Chat<Caller> {
         }
     }
 
-    /// Marks everything up to a message of the peer as read.
+    /// Marks everything up to a message of the peer as read. Succeeds also when no receipt can be sent.
     pub async fn mark_read(&self, request: MarkReadRequest) -> Result<Done, Error> {
         match self.caller.call(input::Input::MarkRead(request)).await? {
             reply::Reply::Done(response) => Ok(response),

@@ -509,7 +509,7 @@ pub struct MarkReadRequest {
     /// The newest message read.
     #[prost(string, tag = "2")]
     pub message_id: ::prost::alloc::string::String,
-    /// Tell the peer.
+    /// Tell the peer, unless its session is lost or as many messages wait for delivery as can: it is not told then.
     #[prost(bool, tag = "3")]
     pub send_receipt: bool,
 }
