@@ -1,19 +1,23 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { ReadReceiptSchema } from "@chatsdk/abi/content_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
-import { OutcomeSchema } from "@chatsdk/abi/host_pb";
+import { ChangeSchema, OutcomeSchema } from "@chatsdk/abi/host_pb";
+import { ConversationRecordSchema } from "@chatsdk/abi/records_pb";
 import { FrameSchema, type Payload, PayloadSchema, type SdsMessageSchema } from "@chatsdk/abi/wire_pb";
-import { describe, expect, test } from "vitest";
+import { Entropy } from "@chatsdk/core";
+import { describe, expect, test, vi } from "vitest";
 import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
+import { bytesToHex } from "../../core/src/bytes.ts";
 import { encodeEnvelope } from "../../core/src/envelope/envelope.ts";
 import { decodeInvite } from "../../core/src/invite/invite-link.ts";
 import { jumpToBeacon } from "../../core/src/ratchet/double-ratchet.ts";
-import { awaitedNumbers } from "../../core/src/ratchet/hints.ts";
+import { awaitedNumbers, HintSource } from "../../core/src/ratchet/hints.ts";
 import { MAX_SKIP, MAX_SKIPPED_KEYS } from "../../core/src/ratchet/skipped-keys.ts";
 import { MAX_AHEAD } from "../../core/src/reliability/incoming-stream.ts";
 import { MAX_SEGMENTS, split } from "../../core/src/segmentation/segmentation.ts";
 import { forgeHandshake, Insider } from "../src/adversary.ts";
 import { reported } from "../src/chatter.ts";
+import type { InputValue } from "../src/machine.ts";
 import { pair, Person, text } from "../src/people.ts";
 import { Thief } from "../src/thief.ts";
 import { CALM, World } from "../src/world.ts";
@@ -59,6 +63,30 @@ function largestOutcome({ machine }: Person): () => number {
 function page(world: World, { machine }: Person, payloads: readonly Uint8Array[]): void {
   const envelopes = payloads.map((payload) => ({ topic: "/t", payload }));
   world.feed(machine, { case: "historyPage", value: { queryId: "h", envelopes, more: true } });
+}
+
+/** So many more conversations like this one, each with header keys of its own. */
+function multiply({ machine }: Person, conversationId: string, count: number): void {
+  const { vault, disk } = machine;
+  const { record } = new Insider(machine, conversationId);
+  record.timerMs = 0n;
+  const entropy = new Entropy(nodeCrypto, nodeCrypto.sha256(Buffer.from("copies")));
+  for (let i = 0; i < count; i++) {
+    const { receiving, skipped } = record.session!;
+    for (const chain of [receiving!, ...skipped]) chain.headerKey = entropy.bytes(64);
+    const id = bytesToHex(entropy.bytes(16));
+    const key = `conv/${id}`;
+    const value = vault.sealRecord(key, toBinary(ConversationRecordSchema, record), entropy);
+    disk.apply(create(ChangeSchema, { change: { case: "put", value: { key, value } } }));
+    const tags = vault.tag(new HintSource(nodeCrypto, receiving!.headerKey).hint(receiving!.next));
+    disk.apply(create(ChangeSchema, { change: { case: "addTags", value: { key, tags } } }));
+  }
+}
+
+/** The start of a process that has accepted its old database. */
+function rolledBack({ machine }: Person): InputValue {
+  machine.restart();
+  return { case: "start", value: { rolledBack: true, seenGeneration: machine.seenGeneration + 1n } };
 }
 
 function sendInput(conversationId: string, value: string) {
@@ -674,6 +702,19 @@ describe("a peer with a good session that wants our order", () => {
     world.run(2 * HOUR);
     bob.send(conversationId, "later");
     expect(bob.rows(conversationId).find(({ text: value }) => value === "later")!.lamport).toBe(BigInt(world.nowMs));
+  });
+});
+
+describe("hundreds of peers with good sessions", () => {
+  test("F3 what a start from an old copy does for a conversation does not grow with their number", () => {
+    const { world, bob, conversationId } = dark();
+    multiply(bob, conversationId, 400);
+    const compared = vi.spyOn(String.prototype, "startsWith");
+    const outcome = bob.machine.step(world.nowMs, rolledBack(bob));
+    const { length } = compared.mock.calls;
+    compared.mockRestore();
+    expect(outcome.changes.filter(({ change }) => change.case === "putConversation").length).toBe(401);
+    expect(length).toBeLessThan(400 * 100);
   });
 });
 

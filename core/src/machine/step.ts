@@ -30,6 +30,7 @@ import { ChatError, Rejected } from "../errors.ts";
 import type { Settings } from "../settings.ts";
 import type { Vault } from "../vault/vault.ts";
 import { Allowance } from "./allowance.ts";
+import { RecordChanges } from "./record-changes.ts";
 import { Keys } from "./records.ts";
 
 /** What a read is answered with: none or one record, or those of a scan. Values as stored. */
@@ -80,9 +81,7 @@ export class Step {
   allowance: Allowance;
   readonly #surroundings: Surroundings;
   readonly #parent: Step | undefined;
-  /** `null`: deleted. */
-  readonly #records = new Map<string, Uint8Array | null>();
-  readonly #deletedPrefixes: string[] = [];
+  readonly #records = new RecordChanges();
   /** By tag in hexadecimal; `null`: removed. */
   readonly #tags = new Map<string, { tag: Uint8Array; hint: Uint8Array; key: string | null }>();
   readonly #rows: RowChange[] = [];
@@ -120,8 +119,8 @@ export class Step {
   }
 
   #merge(child: Step): void {
-    for (const prefix of child.#deletedPrefixes) this.deletePrefix(prefix);
-    for (const [key, value] of child.#records) this.#records.set(key, value);
+    for (const prefix of child.#records.deletedPrefixes) this.deletePrefix(prefix);
+    for (const [key, value] of child.#records.values) this.#records.set(key, value);
     for (const [name, tag] of child.#tags) this.#tags.set(name, tag);
     for (const row of child.#rows) this.#rows.push(row);
     for (const effect of child.#effects) this.#effects.push(effect);
@@ -147,9 +146,7 @@ export class Step {
   /** `undefined`: not touched by this step. */
   private pending(key: string): Uint8Array | null | undefined {
     const own = this.#records.get(key);
-    if (own !== undefined) return own;
-    if (this.#deletedPrefixes.some((prefix) => key.startsWith(prefix))) return null;
-    return this.#parent?.pending(key);
+    return own === undefined ? this.#parent?.pending(key) : own;
   }
 
   /** The key of the record that a hint finds. */
@@ -190,10 +187,8 @@ export class Step {
 
   private collectPending(prefix: string, into: Map<string, Uint8Array | null>): void {
     this.#parent?.collectPending(prefix, into);
-    for (const deleted of this.#deletedPrefixes) {
-      for (const key of into.keys()) if (key.startsWith(deleted)) into.set(key, null);
-    }
-    for (const [key, value] of this.#records) if (key.startsWith(prefix)) into.set(key, value);
+    for (const key of into.keys()) if (this.#records.hasDeletedPrefixOf(key)) into.set(key, null);
+    for (const key of this.#records.keysUnder(prefix)) into.set(key, this.#records.values.get(key)!);
   }
 
   *state(): Steps<StateRecord> {
@@ -214,8 +209,7 @@ export class Step {
 
   deletePrefix(prefix: string): void {
     this.#noteTimer(prefix);
-    for (const key of [...this.#records.keys()]) if (key.startsWith(prefix)) this.#records.delete(key);
-    this.#deletedPrefixes.push(prefix);
+    this.#records.deletePrefix(prefix);
   }
 
   #noteTimer(key: string): void {
@@ -348,8 +342,8 @@ export class Step {
     const add = (change: MessageInitShape<typeof ChangeSchema>["change"]): void => {
       changes.push(create(ChangeSchema, { change: change! }));
     };
-    for (const prefix of this.#deletedPrefixes) add({ case: "deletePrefix", value: prefix });
-    for (const [key, value] of this.#records) {
+    for (const prefix of this.#records.deletedPrefixes) add({ case: "deletePrefix", value: prefix });
+    for (const [key, value] of this.#records.values) {
       if (value) add({ case: "put", value: { key, value: this.vault.sealRecord(key, value, this.entropy) } });
       else add({ case: "delete", value: key });
     }
@@ -370,7 +364,7 @@ export class Step {
     const added = new Map<string, Uint8Array[]>();
     for (const { tag, key } of this.#tags.values()) {
       if (key === null) removed.push(tag);
-      else if (this.#records.get(key) !== null) {
+      else if (this.#records.values.get(key) !== null) {
         const tags = added.get(key);
         if (tags) tags.push(tag);
         else added.set(key, [tag]);
