@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file records.proto.
  */
 export const file_records: GenFile = /*@__PURE__*/
-  fileDesc("Cg1yZWNvcmRzLnByb3RvEhJjaGF0c2RrLnJlY29yZHMudjEibgoNQWNjb3VudFJlY29yZBIVCg1pZGVudGl0eV9zZWVkGAEgASgMEhgKEGRlbGl2ZXJ5X2FkZHJlc3MYAiABKAkSEgoKY3JlYXRlZF9tcxgDIAEoBBIYChBoaXN0b3J5X3VudGlsX21zGAQgASgEIoICCgxQcmVrZXlSZWNvcmQSEgoKYWNjb3VudF9pZBgBIAEoCRIOCgZzZWNyZXQYAiABKAwSDAoEbGluaxgDIAEoCRIPCgdiaW5kaW5nGAQgASgMEhIKCmV4cGlyZXNfbXMYBSABKAQSEAoIcmV1c2FibGUYBiABKAgSFgoOYWNjZXB0ZWRfY291bnQYByABKA0SEAoIYWNjZXB0ZWQYCCABKAwSDwoHcmVwYWlycxgJIAEoCRIOCgZzdWl0ZXMYCiABKA0SEgoKY3JlYXRlZF9tcxgLIAEoBBIWCg5yZXVzZV9yZXBvcnRlZBgMIAEoCBISCgpwdWJsaWNfa2V5GA0gASgMIoIEChJDb252ZXJzYXRpb25SZWNvcmQSEgoKYWNjb3VudF9pZBgBIAEoCRIZChFwZWVyX2lkZW50aXR5X2tleRgCIAEoDBIUCgxwZWVyX2FkZHJlc3MYAyABKAkSEgoKY3JlYXRlZF9tcxgEIAEoBBIVCg1zZXNzaW9uX3N0YXRlGAUgASgNEhAKCHZlcmlmaWVkGAYgASgIEhEKCWluaXRpYXRvchgHIAEoCBINCgVzdWl0ZRgIIAEoDRIsCgdzZXNzaW9uGAkgASgLMhsuY2hhdHNkay5yZWNvcmRzLnYxLlNlc3Npb24SNAoLcmVsaWFiaWxpdHkYCiABKAsyHy5jaGF0c2RrLnJlY29yZHMudjEuUmVsaWFiaWxpdHkSGAoQbGFzdF9hY3Rpdml0eV9tcxgLIAEoBBIQCgh0aW1lcl9tcxgMIAEoBBIcChRwZWVyX3JlY292ZXJ5X3ByZWtleRgNIAEoDBIaChJyZWNvdmVyeV9wcmVrZXlfaWQYDiABKAkSEQoJcmVwYWlyX21zGA8gASgEEhYKDnBlbmRpbmdfcmVwYWlyGBAgASgMEhEKCWxpbmtfaGFzaBgRIAEoDBISCgpzZXNzaW9uX2lkGBIgASgMEhcKD3JlcGFpcl9lbnZlbG9wZRgTIAEoDBITCgtvdXRzdGFuZGluZxgUIAEoCCLtAwoHU2Vzc2lvbhIXCg9hc3NvY2lhdGVkX2RhdGEYASABKAwSEAoIcm9vdF9rZXkYAiABKAwSFgoOcmF0Y2hldF9zZWNyZXQYAyABKAwSGAoQcGVlcl9yYXRjaGV0X2tleRgEIAEoDBIxCgdzZW5kaW5nGAUgASgLMiAuY2hhdHNkay5yZWNvcmRzLnYxLlNlbmRpbmdDaGFpbhIfChduZXh0X3NlbmRpbmdfaGVhZGVyX2tleRgGIAEoDBIdChVwcmV2aW91c19jaGFpbl9sZW5ndGgYByABKA0SNQoJcmVjZWl2aW5nGAggASgLMiIuY2hhdHNkay5yZWNvcmRzLnYxLlJlY2VpdmluZ0NoYWluEiEKGW5leHRfcmVjZWl2aW5nX2hlYWRlcl9rZXkYCSABKAwSHgoWcmF0Y2hldF9iZWZvcmVfc2VuZGluZxgKIAEoCBIxCgdza2lwcGVkGAsgAygLMiAuY2hhdHNkay5yZWNvcmRzLnYxLlNraXBwZWRDaGFpbhIQCghrZW1fc2VlZBgMIAEoDBIUCgxwZWVyX2tlbV9rZXkYDSABKAwSFwoPcmVzcG9uZGVyX2hlbGxvGA4gASgMEiQKHHBlbmRpbmdfcmVjZWl2aW5nX2hlYWRlcl9rZXkYDyABKAwiQwoMU2VuZGluZ0NoYWluEhEKCWNoYWluX2tleRgBIAEoDBISCgpoZWFkZXJfa2V5GAIgASgMEgwKBG5leHQYAyABKA0iRQoOUmVjZWl2aW5nQ2hhaW4SEQoJY2hhaW5fa2V5GAEgASgMEhIKCmhlYWRlcl9rZXkYAiABKAwSDAoEbmV4dBgDIAEoDSJdCgxTa2lwcGVkQ2hhaW4SEgoKaGVhZGVyX2tleRgBIAEoDBIPCgdudW1iZXJzGAIgAygNEhQKDG1lc3NhZ2Vfa2V5cxgDIAEoDBISCgpza2lwcGVkX21zGAQgASgEIu0ECgtSZWxpYWJpbGl0eRIOCgZpZF9rZXkYASABKAwSDwoHbGFtcG9ydBgCIAEoBBIVCg1uZXh0X3NlcXVlbmNlGAMgASgNEhkKEXBlZXJfYWNrbm93bGVkZ2VkGAQgASgNEhQKDGFja25vd2xlZGdlZBgFIAEoDRIQCghyZWNlaXZlZBgGIAMoDRIVCg1oaWdoZXN0X2tub3duGAcgASgNEg0KBXNob3duGAggASgNEhEKCWFiYW5kb25lZBgJIAMoDRISCgphY2tfZHVlX21zGAogASgEEhMKC2xhc3RfYWNrX21zGAsgASgEEhEKCXJlc2VuZF9tcxgMIAEoBBIUCgxyZXNlbmRfcm91bmQYDSABKA0SDgoGZ2FwX21zGA4gASgEEhEKCWdhcF9yb3VuZBgPIAEoDRIPCgdtaXNzaW5nGBAgAygNEgwKBGxvc3QYESADKA0SEQoJZXhwaXJ5X21zGBIgASgEEhAKCHJldHJ5X21zGBMgASgEEhMKC3NlZ21lbnRzX21zGBQgASgEEg8KB3dhaXRpbmcYFSABKAgSEwoLcmV0cnlfcm91bmQYFiABKA0SDwoHYmFja2xvZxgXIAEoCBIVCg1vZmZlcmVkX3VudGlsGBggASgNEhUKDWFja19wb3N0cG9uZWQYGSABKAgSFAoMcmVmdXNlZF9zeW5jGBogASgMEhMKC2xhc3RfcmVzb3J0GBsgASgMEhIKCnNob3dfdW50aWwYHCABKA0SDwoHaG9sZF9tcxgdIAEoBBIVCg1kZWFkX2h1bmRyZWRzGB4gASgNEhAKCGFza2VkX21zGB8gASgEItYBCg5PdXRnb2luZ1JlY29yZBIPCgdwYXlsb2FkGAEgASgMEhAKCGVudmVsb3BlGAIgASgMEhIKCm1lc3NhZ2VfaWQYAyABKAkSFgoOZmlyc3Rfc2VxdWVuY2UYBCABKA0SFQoNbGFzdF9zZXF1ZW5jZRgFIAEoDRISCgpleHBpcmVzX21zGAYgASgEEgwKBHNlbnQYByABKAgSFAoMbGFzdF9zZW50X21zGAggASgEEg8KB2xhbXBvcnQYCiABKAQSDwoHcmVwYWlycxgLIAEoDUoECAkQCiJBCgpIZWxkUmVjb3JkEg8KB3BheWxvYWQYASABKAwSDwoHbGFtcG9ydBgCIAEoBBIRCglyZWNvdmVyZWQYAyABKAgiWAoNU2VnbWVudFJlY29yZBIPCgdwYXlsb2FkGAEgASgMEhAKCHNlcXVlbmNlGAIgASgNEg8KB2xhbXBvcnQYAyABKAQSEwoLcmVjZWl2ZWRfbXMYBCABKAQijwEKC1N0YXRlUmVjb3JkEhkKEW5leHRfZXZlbnRfbnVtYmVyGAEgASgEEi8KB2ludml0ZXMYAiADKAsyHi5jaGF0c2RrLnJlY29yZHMudjEuT3Blbkludml0ZRIbChNhY2tub3dsZWRnZWRfZXZlbnRzGAMgASgEEhcKD3Nsb3RzX2Nsb3NlZF9tcxgEIAEoBCIxCgpPcGVuSW52aXRlEhEKCXByZWtleV9pZBgBIAEoCRIQCghoaW50X2tleRgCIAEoDCImChBHZW5lcmF0aW9uUmVjb3JkEhIKCmdlbmVyYXRpb24YASABKAQilQEKClJhdGVSZWNvcmQSLAoGZXBvY2hzGAEgAygLMhwuY2hhdHNkay5yZWNvcmRzLnYxLkVwb2NoVXNlEhQKDGNsb3NlZF9lcG9jaBgCIAEoBBIPCgd3YWl0aW5nGAMgASgNEg0KBXR1cm5zGAQgASgNEgwKBHRvbGQYBSABKAgSFQoNZXBvY2hfc2Vjb25kcxgGIAEoDSJaChBNZW1iZXJzaGlwUmVjb3JkEhMKC2NyZWRlbnRpYWxzGAEgASgMEhoKEm1lc3NhZ2VzX3Blcl9lcG9jaBgCIAEoDRIVCg1lcG9jaF9zZWNvbmRzGAMgASgNImUKCEVwb2NoVXNlEg0KBWVwb2NoGAEgASgEEgwKBHVzZWQYAiABKA0SGAoQYWNrbm93bGVkZ2VtZW50cxgDIAEoDRIPCgdyZXBhaXJzGAQgASgNEhEKCXBvc3Rwb25lZBgFIAEoDWIGcHJvdG8z");
+  fileDesc("Cg1yZWNvcmRzLnByb3RvEhJjaGF0c2RrLnJlY29yZHMudjEibgoNQWNjb3VudFJlY29yZBIVCg1pZGVudGl0eV9zZWVkGAEgASgMEhgKEGRlbGl2ZXJ5X2FkZHJlc3MYAiABKAkSEgoKY3JlYXRlZF9tcxgDIAEoBBIYChBoaXN0b3J5X3VudGlsX21zGAQgASgEIoICCgxQcmVrZXlSZWNvcmQSEgoKYWNjb3VudF9pZBgBIAEoCRIOCgZzZWNyZXQYAiABKAwSDAoEbGluaxgDIAEoCRIPCgdiaW5kaW5nGAQgASgMEhIKCmV4cGlyZXNfbXMYBSABKAQSEAoIcmV1c2FibGUYBiABKAgSFgoOYWNjZXB0ZWRfY291bnQYByABKA0SEAoIYWNjZXB0ZWQYCCABKAwSDwoHcmVwYWlycxgJIAEoCRIOCgZzdWl0ZXMYCiABKA0SEgoKY3JlYXRlZF9tcxgLIAEoBBIWCg5yZXVzZV9yZXBvcnRlZBgMIAEoCBISCgpwdWJsaWNfa2V5GA0gASgMIoIEChJDb252ZXJzYXRpb25SZWNvcmQSEgoKYWNjb3VudF9pZBgBIAEoCRIZChFwZWVyX2lkZW50aXR5X2tleRgCIAEoDBIUCgxwZWVyX2FkZHJlc3MYAyABKAkSEgoKY3JlYXRlZF9tcxgEIAEoBBIVCg1zZXNzaW9uX3N0YXRlGAUgASgNEhAKCHZlcmlmaWVkGAYgASgIEhEKCWluaXRpYXRvchgHIAEoCBINCgVzdWl0ZRgIIAEoDRIsCgdzZXNzaW9uGAkgASgLMhsuY2hhdHNkay5yZWNvcmRzLnYxLlNlc3Npb24SNAoLcmVsaWFiaWxpdHkYCiABKAsyHy5jaGF0c2RrLnJlY29yZHMudjEuUmVsaWFiaWxpdHkSGAoQbGFzdF9hY3Rpdml0eV9tcxgLIAEoBBIQCgh0aW1lcl9tcxgMIAEoBBIcChRwZWVyX3JlY292ZXJ5X3ByZWtleRgNIAEoDBIaChJyZWNvdmVyeV9wcmVrZXlfaWQYDiABKAkSEQoJcmVwYWlyX21zGA8gASgEEhYKDnBlbmRpbmdfcmVwYWlyGBAgASgMEhEKCWxpbmtfaGFzaBgRIAEoDBISCgpzZXNzaW9uX2lkGBIgASgMEhcKD3JlcGFpcl9lbnZlbG9wZRgTIAEoDBITCgtvdXRzdGFuZGluZxgUIAEoCCItChJBY2NlcHRlZExpbmtSZWNvcmQSFwoPY29udmVyc2F0aW9uX2lkGAEgASgJIu0DCgdTZXNzaW9uEhcKD2Fzc29jaWF0ZWRfZGF0YRgBIAEoDBIQCghyb290X2tleRgCIAEoDBIWCg5yYXRjaGV0X3NlY3JldBgDIAEoDBIYChBwZWVyX3JhdGNoZXRfa2V5GAQgASgMEjEKB3NlbmRpbmcYBSABKAsyIC5jaGF0c2RrLnJlY29yZHMudjEuU2VuZGluZ0NoYWluEh8KF25leHRfc2VuZGluZ19oZWFkZXJfa2V5GAYgASgMEh0KFXByZXZpb3VzX2NoYWluX2xlbmd0aBgHIAEoDRI1CglyZWNlaXZpbmcYCCABKAsyIi5jaGF0c2RrLnJlY29yZHMudjEuUmVjZWl2aW5nQ2hhaW4SIQoZbmV4dF9yZWNlaXZpbmdfaGVhZGVyX2tleRgJIAEoDBIeChZyYXRjaGV0X2JlZm9yZV9zZW5kaW5nGAogASgIEjEKB3NraXBwZWQYCyADKAsyIC5jaGF0c2RrLnJlY29yZHMudjEuU2tpcHBlZENoYWluEhAKCGtlbV9zZWVkGAwgASgMEhQKDHBlZXJfa2VtX2tleRgNIAEoDBIXCg9yZXNwb25kZXJfaGVsbG8YDiABKAwSJAoccGVuZGluZ19yZWNlaXZpbmdfaGVhZGVyX2tleRgPIAEoDCJDCgxTZW5kaW5nQ2hhaW4SEQoJY2hhaW5fa2V5GAEgASgMEhIKCmhlYWRlcl9rZXkYAiABKAwSDAoEbmV4dBgDIAEoDSJFCg5SZWNlaXZpbmdDaGFpbhIRCgljaGFpbl9rZXkYASABKAwSEgoKaGVhZGVyX2tleRgCIAEoDBIMCgRuZXh0GAMgASgNIl0KDFNraXBwZWRDaGFpbhISCgpoZWFkZXJfa2V5GAEgASgMEg8KB251bWJlcnMYAiADKA0SFAoMbWVzc2FnZV9rZXlzGAMgASgMEhIKCnNraXBwZWRfbXMYBCABKAQi7QQKC1JlbGlhYmlsaXR5Eg4KBmlkX2tleRgBIAEoDBIPCgdsYW1wb3J0GAIgASgEEhUKDW5leHRfc2VxdWVuY2UYAyABKA0SGQoRcGVlcl9hY2tub3dsZWRnZWQYBCABKA0SFAoMYWNrbm93bGVkZ2VkGAUgASgNEhAKCHJlY2VpdmVkGAYgAygNEhUKDWhpZ2hlc3Rfa25vd24YByABKA0SDQoFc2hvd24YCCABKA0SEQoJYWJhbmRvbmVkGAkgAygNEhIKCmFja19kdWVfbXMYCiABKAQSEwoLbGFzdF9hY2tfbXMYCyABKAQSEQoJcmVzZW5kX21zGAwgASgEEhQKDHJlc2VuZF9yb3VuZBgNIAEoDRIOCgZnYXBfbXMYDiABKAQSEQoJZ2FwX3JvdW5kGA8gASgNEg8KB21pc3NpbmcYECADKA0SDAoEbG9zdBgRIAMoDRIRCglleHBpcnlfbXMYEiABKAQSEAoIcmV0cnlfbXMYEyABKAQSEwoLc2VnbWVudHNfbXMYFCABKAQSDwoHd2FpdGluZxgVIAEoCBITCgtyZXRyeV9yb3VuZBgWIAEoDRIPCgdiYWNrbG9nGBcgASgIEhUKDW9mZmVyZWRfdW50aWwYGCABKA0SFQoNYWNrX3Bvc3Rwb25lZBgZIAEoCBIUCgxyZWZ1c2VkX3N5bmMYGiABKAwSEwoLbGFzdF9yZXNvcnQYGyABKAwSEgoKc2hvd191bnRpbBgcIAEoDRIPCgdob2xkX21zGB0gASgEEhUKDWRlYWRfaHVuZHJlZHMYHiABKA0SEAoIYXNrZWRfbXMYHyABKAQi1gEKDk91dGdvaW5nUmVjb3JkEg8KB3BheWxvYWQYASABKAwSEAoIZW52ZWxvcGUYAiABKAwSEgoKbWVzc2FnZV9pZBgDIAEoCRIWCg5maXJzdF9zZXF1ZW5jZRgEIAEoDRIVCg1sYXN0X3NlcXVlbmNlGAUgASgNEhIKCmV4cGlyZXNfbXMYBiABKAQSDAoEc2VudBgHIAEoCBIUCgxsYXN0X3NlbnRfbXMYCCABKAQSDwoHbGFtcG9ydBgKIAEoBBIPCgdyZXBhaXJzGAsgASgNSgQICRAKIkEKCkhlbGRSZWNvcmQSDwoHcGF5bG9hZBgBIAEoDBIPCgdsYW1wb3J0GAIgASgEEhEKCXJlY292ZXJlZBgDIAEoCCJYCg1TZWdtZW50UmVjb3JkEg8KB3BheWxvYWQYASABKAwSEAoIc2VxdWVuY2UYAiABKA0SDwoHbGFtcG9ydBgDIAEoBBITCgtyZWNlaXZlZF9tcxgEIAEoBCKPAQoLU3RhdGVSZWNvcmQSGQoRbmV4dF9ldmVudF9udW1iZXIYASABKAQSLwoHaW52aXRlcxgCIAMoCzIeLmNoYXRzZGsucmVjb3Jkcy52MS5PcGVuSW52aXRlEhsKE2Fja25vd2xlZGdlZF9ldmVudHMYAyABKAQSFwoPc2xvdHNfY2xvc2VkX21zGAQgASgEIjEKCk9wZW5JbnZpdGUSEQoJcHJla2V5X2lkGAEgASgJEhAKCGhpbnRfa2V5GAIgASgMIiYKEEdlbmVyYXRpb25SZWNvcmQSEgoKZ2VuZXJhdGlvbhgBIAEoBCKVAQoKUmF0ZVJlY29yZBIsCgZlcG9jaHMYASADKAsyHC5jaGF0c2RrLnJlY29yZHMudjEuRXBvY2hVc2USFAoMY2xvc2VkX2Vwb2NoGAIgASgEEg8KB3dhaXRpbmcYAyABKA0SDQoFdHVybnMYBCABKA0SDAoEdG9sZBgFIAEoCBIVCg1lcG9jaF9zZWNvbmRzGAYgASgNIloKEE1lbWJlcnNoaXBSZWNvcmQSEwoLY3JlZGVudGlhbHMYASABKAwSGgoSbWVzc2FnZXNfcGVyX2Vwb2NoGAIgASgNEhUKDWVwb2NoX3NlY29uZHMYAyABKA0iZQoIRXBvY2hVc2USDQoFZXBvY2gYASABKAQSDAoEdXNlZBgCIAEoDRIYChBhY2tub3dsZWRnZW1lbnRzGAMgASgNEg8KB3JlcGFpcnMYBCABKA0SEQoJcG9zdHBvbmVkGAUgASgNYgZwcm90bzM");
 
 /**
  * "account/<id>"
@@ -317,6 +317,27 @@ export const ConversationRecordSchema: GenMessage<ConversationRecord> = /*@__PUR
   messageDesc(file_records, 2);
 
 /**
+ * "link/<tag>": a link that an account has accepted, until the conversation is deleted.
+ *
+ * @generated from message chatsdk.records.v1.AcceptedLinkRecord
+ */
+export type AcceptedLinkRecord = Message<"chatsdk.records.v1.AcceptedLinkRecord"> & {
+  /**
+   * The conversation it started.
+   *
+   * @generated from field: string conversation_id = 1;
+   */
+  conversationId: string;
+};
+
+/**
+ * Describes the message chatsdk.records.v1.AcceptedLinkRecord.
+ * Use `create(AcceptedLinkRecordSchema)` to create a new message.
+ */
+export const AcceptedLinkRecordSchema: GenMessage<AcceptedLinkRecord> = /*@__PURE__*/
+  messageDesc(file_records, 3);
+
+/**
  * Double ratchet with header encryption.
  *
  * @generated from message chatsdk.records.v1.Session
@@ -433,7 +454,7 @@ export type Session = Message<"chatsdk.records.v1.Session"> & {
  * Use `create(SessionSchema)` to create a new message.
  */
 export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
-  messageDesc(file_records, 3);
+  messageDesc(file_records, 4);
 
 /**
  * Keys for sending.
@@ -468,7 +489,7 @@ export type SendingChain = Message<"chatsdk.records.v1.SendingChain"> & {
  * Use `create(SendingChainSchema)` to create a new message.
  */
 export const SendingChainSchema: GenMessage<SendingChain> = /*@__PURE__*/
-  messageDesc(file_records, 4);
+  messageDesc(file_records, 5);
 
 /**
  * Keys for receiving.
@@ -503,7 +524,7 @@ export type ReceivingChain = Message<"chatsdk.records.v1.ReceivingChain"> & {
  * Use `create(ReceivingChainSchema)` to create a new message.
  */
 export const ReceivingChainSchema: GenMessage<ReceivingChain> = /*@__PURE__*/
-  messageDesc(file_records, 5);
+  messageDesc(file_records, 6);
 
 /**
  * Keys of messages of one chain that have not arrived.
@@ -545,7 +566,7 @@ export type SkippedChain = Message<"chatsdk.records.v1.SkippedChain"> & {
  * Use `create(SkippedChainSchema)` to create a new message.
  */
 export const SkippedChainSchema: GenMessage<SkippedChain> = /*@__PURE__*/
-  messageDesc(file_records, 6);
+  messageDesc(file_records, 7);
 
 /**
  * Both streams of a conversation.
@@ -776,7 +797,7 @@ export type Reliability = Message<"chatsdk.records.v1.Reliability"> & {
  * Use `create(ReliabilitySchema)` to create a new message.
  */
 export const ReliabilitySchema: GenMessage<Reliability> = /*@__PURE__*/
-  messageDesc(file_records, 7);
+  messageDesc(file_records, 8);
 
 /**
  * "out/<conversation>/<sequence>": a message of ours until it is acknowledged.
@@ -860,7 +881,7 @@ export type OutgoingRecord = Message<"chatsdk.records.v1.OutgoingRecord"> & {
  * Use `create(OutgoingRecordSchema)` to create a new message.
  */
 export const OutgoingRecordSchema: GenMessage<OutgoingRecord> = /*@__PURE__*/
-  messageDesc(file_records, 8);
+  messageDesc(file_records, 9);
 
 /**
  * "held/<conversation>/<sequence>": a message of the peer behind a gap.
@@ -895,7 +916,7 @@ export type HeldRecord = Message<"chatsdk.records.v1.HeldRecord"> & {
  * Use `create(HeldRecordSchema)` to create a new message.
  */
 export const HeldRecordSchema: GenMessage<HeldRecord> = /*@__PURE__*/
-  messageDesc(file_records, 9);
+  messageDesc(file_records, 10);
 
 /**
  * "segment/<conversation>/<hash>-<first sequence>/<index>": a part of a frame.
@@ -937,7 +958,7 @@ export type SegmentRecord = Message<"chatsdk.records.v1.SegmentRecord"> & {
  * Use `create(SegmentRecordSchema)` to create a new message.
  */
 export const SegmentRecordSchema: GenMessage<SegmentRecord> = /*@__PURE__*/
-  messageDesc(file_records, 10);
+  messageDesc(file_records, 11);
 
 /**
  * "state": of the whole database.
@@ -979,7 +1000,7 @@ export type StateRecord = Message<"chatsdk.records.v1.StateRecord"> & {
  * Use `create(StateRecordSchema)` to create a new message.
  */
 export const StateRecordSchema: GenMessage<StateRecord> = /*@__PURE__*/
-  messageDesc(file_records, 11);
+  messageDesc(file_records, 12);
 
 /**
  * An invite that envelopes are tried against, until it expires or is revoked.
@@ -1007,7 +1028,7 @@ export type OpenInvite = Message<"chatsdk.records.v1.OpenInvite"> & {
  * Use `create(OpenInviteSchema)` to create a new message.
  */
 export const OpenInviteSchema: GenMessage<OpenInvite> = /*@__PURE__*/
-  messageDesc(file_records, 12);
+  messageDesc(file_records, 13);
 
 /**
  * "generation"
@@ -1028,7 +1049,7 @@ export type GenerationRecord = Message<"chatsdk.records.v1.GenerationRecord"> & 
  * Use `create(GenerationRecordSchema)` to create a new message.
  */
 export const GenerationRecordSchema: GenMessage<GenerationRecord> = /*@__PURE__*/
-  messageDesc(file_records, 13);
+  messageDesc(file_records, 14);
 
 /**
  * "rate": what of the rate limit is used. Slots are counted here before anything leaves with them.
@@ -1084,7 +1105,7 @@ export type RateRecord = Message<"chatsdk.records.v1.RateRecord"> & {
  * Use `create(RateRecordSchema)` to create a new message.
  */
 export const RateRecordSchema: GenMessage<RateRecord> = /*@__PURE__*/
-  messageDesc(file_records, 14);
+  messageDesc(file_records, 15);
 
 /**
  * "membership": what makes rate limit proofs.
@@ -1119,7 +1140,7 @@ export type MembershipRecord = Message<"chatsdk.records.v1.MembershipRecord"> & 
  * Use `create(MembershipRecordSchema)` to create a new message.
  */
 export const MembershipRecordSchema: GenMessage<MembershipRecord> = /*@__PURE__*/
-  messageDesc(file_records, 15);
+  messageDesc(file_records, 16);
 
 /**
  * Slots used in an epoch.
@@ -1168,5 +1189,5 @@ export type EpochUse = Message<"chatsdk.records.v1.EpochUse"> & {
  * Use `create(EpochUseSchema)` to create a new message.
  */
 export const EpochUseSchema: GenMessage<EpochUse> = /*@__PURE__*/
-  messageDesc(file_records, 16);
+  messageDesc(file_records, 17);
 

@@ -1,5 +1,6 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { ReadReceiptSchema } from "@chatsdk/abi/content_pb";
+import { SessionState } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { ChangeSchema, OutcomeSchema } from "@chatsdk/abi/host_pb";
 import { ConversationRecordSchema } from "@chatsdk/abi/records_pb";
@@ -55,6 +56,21 @@ function largestOutcome({ machine }: Person): () => number {
   let largest = 0;
   machine.watch = (outcome) => {
     largest = Math.max(largest, toBinary(OutcomeSchema, outcome).length);
+  };
+  return () => largest;
+}
+
+/** Bytes of the largest read of theirs from now on. */
+function largestRead({ machine: { disk } }: Person): () => number {
+  let largest = 0;
+  const answer = disk.answer.bind(disk);
+  disk.answer = (read) => {
+    const found = answer(read);
+    largest = Math.max(
+      largest,
+      found.reduce((sum, { value }) => sum + value.length, 0),
+    );
+    return found;
   };
   return () => largest;
 }
@@ -706,6 +722,53 @@ describe("a peer with a good session that wants our order", () => {
 });
 
 describe("hundreds of peers with good sessions", () => {
+  /** Four envelopes of each peer make its conversation's record as large as it gets. */
+  function swollen() {
+    const { world, bob, conversationId, insider, say } = dark();
+    for (const beacon of [1, 768, 1536, 2304]) {
+      jumpToBeacon(nodeCrypto, insider.record.session!, beacon);
+      say({}, message("after a jump"));
+    }
+    expect(bob.machine.disk.size(`conv/${conversationId}`)).toBeGreaterThan(64 * KB);
+    multiply(bob, conversationId, 200);
+    expect(bob.machine.disk.size("conv/")).toBeGreaterThan(12 * 1024 * KB);
+    return { world, bob, conversationId, read: largestRead(bob), largest: largestOutcome(bob) };
+  }
+  const READ_AT_ONCE = 4 * 1024 * KB;
+  const conversationTags = ({ machine }: Person) =>
+    [...machine.disk.tags.values()].filter((key) => key.startsWith("conv/"));
+
+  test("U2 a link is accepted without a look at the conversations", () => {
+    const { world, bob, read, largest } = swollen();
+    const carol = new Person(world, "carol", {}, nodeCrypto);
+    bob.accept(carol.invite(), "to carol");
+    world.run(1000);
+    expect(carol.texts).toEqual(["to carol"]);
+    expect(read()).toBeLessThan(READ_AT_ONCE / 4);
+    expect(largest()).toBeLessThan(200 * KB);
+  });
+
+  test("F3 a start from an old copy reads a few conversations at a time, and forgets all their tags without naming them", () => {
+    const { world, bob, read } = swollen();
+    expect(conversationTags(bob).length).toBeGreaterThan(2000 + 200);
+    const outcome = bob.machine.step(world.nowMs, rolledBack(bob));
+    const rows = outcome.changes.flatMap(({ change }) => (change.case === "putConversation" ? [change.value] : []));
+    expect(rows.length).toBe(201);
+    expect(new Set(rows.map(({ sessionState }) => sessionState))).toEqual(new Set([SessionState.LOST]));
+    expect(conversationTags(bob)).toEqual([]);
+    expect(read()).toBeLessThan(READ_AT_ONCE);
+    expect(toBinary(OutcomeSchema, outcome).length).toBeLessThan(201 * 2 * KB);
+  });
+
+  test("F1 an account is deleted with them, a few at a time", () => {
+    const { bob, read, largest } = swollen();
+    bob.call({ case: "deleteAccount", value: { accountId: bob.accountId } }, "done");
+    expect(bob.machine.disk.keysUnder("conv/")).toEqual([]);
+    expect(bob.machine.disk.tags.size).toBe(0);
+    expect(read()).toBeLessThan(READ_AT_ONCE);
+    expect(largest()).toBeLessThan(201 * 2 * KB);
+  });
+
   test("F3 what a start from an old copy does for a conversation does not grow with their number", () => {
     const { world, bob, conversationId } = dark();
     multiply(bob, conversationId, 400);

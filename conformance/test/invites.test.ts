@@ -2,6 +2,7 @@ import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { ChatError, INVITE_PREFIX } from "@chatsdk/core";
 import { describe, expect, test } from "vitest";
 import { nodeCrypto as crypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
+import { decodeInvite } from "../../core/src/invite/invite-link.ts";
 import type { ConfigValue } from "../src/machine.ts";
 import { Person, text } from "../src/people.ts";
 import { World } from "../src/world.ts";
@@ -94,6 +95,21 @@ describe("the life of a link", () => {
     alice.call({ case: "acceptInvite", value: { accountId, link, content: text("three") } }, "sentMessage");
     world.run(10_000);
     expect(bob.texts.toSorted()).toEqual(["one", "three"]);
+  });
+
+  test("U2 that a link was accepted is forgotten with its conversation or account, and no key of the database tells who has the link", () => {
+    const [bob, alice] = people("bob", "alice") as [Person, Person];
+    const link = bob.invite(true);
+    const hash = Buffer.from(decodeInvite(crypto, link).hash).toString("hex");
+    const first = alice.accept(link);
+    const { disk } = alice.machine;
+    expect(disk.keysUnder("link/").length).toBe(1);
+    expect([...disk.records.keys()].filter((key) => key.includes(hash.slice(0, 16)))).toEqual([]);
+    alice.call({ case: "deleteConversation", value: { conversationId: first } }, "done");
+    expect(disk.keysUnder("link/")).toEqual([]);
+    expect(alice.accept(link)).not.toBe(first);
+    alice.call({ case: "deleteAccount", value: { accountId: alice.accountId } }, "done");
+    expect(disk.keysUnder("link/")).toEqual([]);
   });
 
   test("U2 a single-use link used by different people: the first is heard, the author is told once of the others", () => {

@@ -1,16 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import { type Account, type AccountList, AccountListSchema, AccountSchema, SessionState } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
-import {
-  type AccountRecord,
-  AccountRecordSchema,
-  ConversationRecordSchema,
-  PrekeyRecordSchema,
-} from "@chatsdk/abi/records_pb";
+import { type AccountRecord, AccountRecordSchema, PrekeyRecordSchema } from "@chatsdk/abi/records_pb";
 import { bytesToHex, concatBytes, label } from "../bytes.ts";
 import { ChatError, quoted } from "../errors.ts";
 import { deliveryAddress } from "../invite/delivery-address.ts";
-import { Conversation } from "./conversation.ts";
+import { Conversation, eachConversation } from "./conversation.ts";
 import { forgetEvents } from "./events.ts";
 import { forgetFormerPrekeys, forgetPrekey } from "./prekeys.ts";
 import { Keys, lastPart } from "./records.ts";
@@ -61,9 +56,9 @@ export function* loadAccount(step: Step, id: string): Steps<AccountRecord> {
 
 export function* deleteAccount(step: Step, id: string): Steps<void> {
   yield* loadAccount(step, id);
-  for (const { key, record } of yield* step.scan(ConversationRecordSchema, Keys.conversations)) {
-    if (record.accountId === id) yield* deleteConversation(step, Conversation.fromRecord(lastPart(key), record));
-  }
+  yield* eachConversation(step, function* (conversationId, record) {
+    if (record.accountId === id) yield* dropConversation(step, Conversation.fromRecord(conversationId, record));
+  });
   for (const { key, record } of yield* step.scan(PrekeyRecordSchema, Keys.prekeys)) {
     if (record.accountId === id) yield* forgetPrekey(step, key);
   }
@@ -75,14 +70,20 @@ export function* deleteAccount(step: Step, id: string): Steps<void> {
 /** Deletes keys and messages. What the peer sends from now on is not found by any hint. */
 export function* deleteConversation(step: Step, conversation: Conversation): Steps<void> {
   const { id, record } = conversation;
-  if (record.recoveryPrekeyId !== "") yield* forgetPrekey(step, Keys.prekey(record.recoveryPrekeyId));
+  yield* dropConversation(step, conversation);
   if ((record.sessionState as SessionState) === SessionState.REPAIR_SENT) yield* forgetFormerPrekeys(step, id, "");
-  if (conversation.stream.waiting) step.allowance.dequeue();
+  yield* forgetEvents(step, (event) => event.conversationId === id);
+}
+
+/** All but what takes a look at every prekey and event. */
+function* dropConversation(step: Step, { id, record, stream }: Conversation): Steps<void> {
+  if (record.recoveryPrekeyId !== "") yield* forgetPrekey(step, Keys.prekey(record.recoveryPrekeyId));
+  if (stream.waiting) step.allowance.dequeue();
   if (record.timerMs !== 0n) step.delete(Keys.timer(Number(record.timerMs), id));
   for (const prefix of [Keys.outgoingOf(id), Keys.heldOf(id), Keys.segmentsOf(id)]) step.deletePrefix(prefix);
   step.delete(Keys.conversation(id));
   step.delete(Keys.outstanding(id));
-  yield* forgetEvents(step, (event) => event.conversationId === id);
+  if (record.linkHash.length > 0) step.delete(Keys.acceptedLink(step.vault, record.accountId, record.linkHash));
   step.row({ case: "deleteConversation", value: id });
 }
 

@@ -13,8 +13,23 @@ import { ChatError, quoted } from "../errors.ts";
 import { type AwaitedBefore, awaitedBefore, hintChanges } from "../ratchet/awaited-hints.ts";
 import { expireSkipped, SKIPPED_KEY_LIFETIME_MS } from "../ratchet/skipped-keys.ts";
 import type { StreamIds } from "../reliability/sds.ts";
-import { Keys } from "./records.ts";
+import { Keys, lastPart } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
+
+/** Conversations read at a time. */
+const BATCH = 32;
+const HEX_DIGITS = "0123456789abcdef";
+
+/** Visits all conversations, whose ids are hexadecimal. A peer can make a record large: all of them at once may be more than memory holds. */
+export function* eachConversation(
+  step: Step,
+  visit: (id: string, record: ConversationRecord) => Steps<void>,
+  prefix: string = Keys.conversations,
+): Steps<void> {
+  const found = yield* step.scan(ConversationRecordSchema, prefix, BATCH);
+  if (found.length < BATCH) for (const { key, record } of found) yield* visit(lastPart(key), record);
+  else for (const digit of HEX_DIGITS) yield* eachConversation(step, visit, prefix + digit);
+}
 
 /** A time that is over. */
 const AT_ONCE_MS = 1;
@@ -134,10 +149,12 @@ export class Conversation {
 
   save(step: Step): void {
     const { record } = this;
-    if (record.session) expireSkipped(record.session, step.nowMs);
-    const hints = hintChanges(step.crypto, this.#awaited, record.session, this.awaitsWidely);
-    step.removeHints(hints.removed);
-    step.addHints(Keys.conversation(this.id), hints.added);
+    if (record.session) {
+      expireSkipped(record.session, step.nowMs);
+      const hints = hintChanges(step.crypto, this.#awaited, record.session, this.awaitsWidely);
+      step.removeHints(hints.removed);
+      step.addHints(Keys.conversation(this.id), hints.added);
+    } else if (this.#awaited.size > 0) step.removeHintsOf(Keys.conversation(this.id));
     this.#setTimer(step);
     this.#setOutstanding(step);
     step.put(ConversationRecordSchema, Keys.conversation(this.id), record);

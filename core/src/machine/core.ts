@@ -29,7 +29,7 @@ import {
   subscribeAll,
   loadAccount,
 } from "./accounts.ts";
-import { Conversation } from "./conversation.ts";
+import { Conversation, eachConversation } from "./conversation.ts";
 import { EventWindow } from "./events.ts";
 import { lastCommit } from "./generation.ts";
 import { History } from "./history.ts";
@@ -39,7 +39,7 @@ import { keepMembership, loadMembership } from "./membership.ts";
 import { takeEnvelope } from "./receiving.ts";
 import { retirePrekeys } from "./prekeys.ts";
 import { closeAllowances, loadAllowance, settleAllowance } from "./rate-limit.ts";
-import { Keys, lastPart } from "./records.ts";
+import { Keys } from "./records.ts";
 import { acceptRepair, markLost, noteRepairPublished, requestRepair } from "./repair.ts";
 import { acceptInvite } from "./setting-up.ts";
 import { Step, type Steps, type Surroundings, type UnderWay } from "./step.ts";
@@ -234,9 +234,7 @@ function* start(step: Step, history: History, rolledBack: boolean): Steps<void> 
   // The application may have left some.
   step.eventsChanged = true;
   if (rolledBack) {
-    for (const { key, record } of yield* step.scan(ConversationRecordSchema, Keys.conversations)) {
-      yield* markLost(step, Conversation.fromRecord(lastPart(key), record));
-    }
+    yield* eachConversation(step, (id, record) => markLost(step, Conversation.fromRecord(id, record)));
     yield* retirePrekeys(step);
     yield* closeAllowances(step);
   }

@@ -1,3 +1,6 @@
+import { bytesToHex, concatBytes, utf8ToBytes } from "../bytes.ts";
+import type { Vault } from "../vault/vault.ts";
+
 /** Keys of the secrets store. */
 export const Keys = {
   account: (id: string) => `account/${id}`,
@@ -6,6 +9,9 @@ export const Keys = {
   prekeys: "prekey/",
   conversation: (id: string) => `conv/${id}`,
   conversations: "conv/",
+  /** Who steals the file must not be able to match it with a link, or with the set-up's traffic. */
+  acceptedLink: (vault: Vault, account: string, linkHash: Uint8Array) =>
+    `link/${bytesToHex(vault.tag(concatBytes(utf8ToBytes(account), linkHash)))}`,
   outgoing: (conversation: string, sequence: number) => `out/${conversation}/${ordered(sequence, 10)}`,
   outgoingOf: (conversation: string) => `out/${conversation}/`,
   /** Conversations with messages that are not acknowledged. */

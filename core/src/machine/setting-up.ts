@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type AcceptInviteRequest, type SentMessage, SentMessageSchema, SessionState } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import {
+  AcceptedLinkRecordSchema,
   AccountRecordSchema,
   ConversationRecordSchema,
   type PrekeyRecord,
@@ -49,13 +50,13 @@ export function* acceptInvite(step: Step, request: AcceptInviteRequest): Steps<S
     if (equalBytes(bundle.identityKey, crypto.ed25519PublicKey(record.identitySeed)))
       throw new ChatError(ErrorCode.INVITE_OWN, "link: made by an account of this database; accept it in another");
   }
-  for (const { key, record } of yield* step.scan(ConversationRecordSchema, Keys.conversations)) {
-    if (record.accountId === request.accountId && equalBytes(record.linkHash, invite.hash)) {
-      throw new ChatError(
-        ErrorCode.INVITE_ALREADY_ACCEPTED,
-        `link: accepted before; use conversation ${key.slice(key.lastIndexOf("/") + 1)}`,
-      );
-    }
+  const acceptedLink = Keys.acceptedLink(step.vault, request.accountId, invite.hash);
+  const accepted = yield* step.get(AcceptedLinkRecordSchema, acceptedLink);
+  if (accepted) {
+    throw new ChatError(
+      ErrorCode.INVITE_ALREADY_ACCEPTED,
+      `link: accepted before; use conversation ${accepted.conversationId}`,
+    );
   }
   const recovery = newRecoveryPrekey(step);
   const responder = { identityKey: bundle.identityKey, prekey: bundle.signedPrekey, binding: invite.hash };
@@ -92,6 +93,7 @@ export function* acceptInvite(step: Step, request: AcceptInviteRequest): Steps<S
       ),
     }),
   );
+  step.put(AcceptedLinkRecordSchema, acceptedLink, create(AcceptedLinkRecordSchema, { conversationId: id }));
   const hint = inboxHint(crypto, inboxHintKey(crypto, invite.hash), initiation.ephemeralKey);
   const message = sendContent(step, conversation, request.content, (plaintext) =>
     encodeEnvelope(hint, firstPayload(crypto, initiation, plaintext, step.entropy)),

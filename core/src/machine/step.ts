@@ -84,6 +84,8 @@ export class Step {
   readonly #records = new RecordChanges();
   /** By tag in hexadecimal; `null`: removed. */
   readonly #tags = new Map<string, { tag: Uint8Array; hint: Uint8Array; key: string | null }>();
+  /** Of the tags that these records had before, none is left. */
+  readonly #untagged = new Set<string>();
   readonly #rows: RowChange[] = [];
   readonly #effects: Effect[] = [];
   readonly #events: Event[] = [];
@@ -121,6 +123,7 @@ export class Step {
   #merge(child: Step): void {
     for (const prefix of child.#records.deletedPrefixes) this.deletePrefix(prefix);
     for (const [key, value] of child.#records.values) this.#records.set(key, value);
+    for (const key of child.#untagged) this.removeHintsOf(key);
     for (const [name, tag] of child.#tags) this.#tags.set(name, tag);
     for (const row of child.#rows) this.#rows.push(row);
     for (const effect of child.#effects) this.#effects.push(effect);
@@ -155,7 +158,11 @@ export class Step {
     const pending = this.pendingTag(bytesToHex(tag));
     if (pending !== undefined) return pending ?? undefined;
     const [record] = yield create(ReadSchema, { read: { case: "findTag", value: tag } });
-    return record && this.pending(record.key) !== null ? record.key : undefined;
+    return record && this.pending(record.key) !== null && !this.isUntagged(record.key) ? record.key : undefined;
+  }
+
+  private isUntagged(key: string): boolean {
+    return this.#untagged.has(key) || (this.#parent?.isUntagged(key) ?? false);
   }
 
   private pendingTag(name: string): string | null | undefined {
@@ -222,6 +229,12 @@ export class Step {
 
   removeHints(hints: readonly Uint8Array[]): void {
     for (const hint of hints) this.#setTag(hint, null);
+  }
+
+  /** All that were awaited before this step, unnamed: of a thousand conversations they may be millions. The record is written anew. */
+  removeHintsOf(key: string): void {
+    for (const [name, tag] of this.#tags) if (tag.key === key) this.#tags.delete(name);
+    this.#untagged.add(key);
   }
 
   /** Hints that are awaited from this step on. */
@@ -343,6 +356,8 @@ export class Step {
       changes.push(create(ChangeSchema, { change: change! }));
     };
     for (const prefix of this.#records.deletedPrefixes) add({ case: "deletePrefix", value: prefix });
+    // Its tags go with it.
+    for (const key of this.#untagged) add({ case: "delete", value: key });
     for (const [key, value] of this.#records.values) {
       if (value) add({ case: "put", value: { key, value: this.vault.sealRecord(key, value, this.entropy) } });
       else add({ case: "delete", value: key });

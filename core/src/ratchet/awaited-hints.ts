@@ -74,7 +74,7 @@ export function awaitedBefore(session: Session | undefined, wide: boolean): Awai
 export function hintChanges(
   crypto: Crypto,
   before: AwaitedBefore,
-  session: Session | undefined,
+  session: Session,
   wide: boolean,
 ): { added: Uint8Array[]; removed: Uint8Array[] } {
   const after = awaitedBefore(session, wide);
