@@ -3,7 +3,7 @@ import { ReadReceiptSchema } from "@chatsdk/abi/content_pb";
 import { SessionState } from "@chatsdk/abi/api_pb";
 import { ErrorCode } from "@chatsdk/abi/errors_pb";
 import { ChangeSchema, OutcomeSchema } from "@chatsdk/abi/host_pb";
-import { ConversationRecordSchema } from "@chatsdk/abi/records_pb";
+import { ConversationRecordSchema, StateRecordSchema } from "@chatsdk/abi/records_pb";
 import { FrameSchema, type Payload, PayloadSchema, type SdsMessageSchema } from "@chatsdk/abi/wire_pb";
 import { Entropy } from "@chatsdk/core";
 import { describe, expect, test, vi } from "vitest";
@@ -11,6 +11,7 @@ import { nodeCrypto } from "../../bindings-ts/src/crypto/node-crypto.ts";
 import { bytesToHex } from "../../core/src/bytes.ts";
 import { encodeEnvelope } from "../../core/src/envelope/envelope.ts";
 import { decodeInvite } from "../../core/src/invite/invite-link.ts";
+import { Keys } from "../../core/src/machine/records.ts";
 import { jumpToBeacon } from "../../core/src/ratchet/double-ratchet.ts";
 import { awaitedNumbers, HintSource } from "../../core/src/ratchet/hints.ts";
 import { MAX_SKIP, MAX_SKIPPED_KEYS } from "../../core/src/ratchet/skipped-keys.ts";
@@ -85,15 +86,18 @@ function page(world: World, { machine }: Person, payloads: readonly Uint8Array[]
 function multiply({ machine }: Person, conversationId: string, count: number): void {
   const { vault, disk } = machine;
   const { record } = new Insider(machine, conversationId);
-  record.timerMs = 0n;
   const entropy = new Entropy(nodeCrypto, nodeCrypto.sha256(Buffer.from("copies")));
+  const put = (key: string, bytes: Uint8Array): void => {
+    const value = vault.sealRecord(key, bytes, entropy);
+    disk.apply(create(ChangeSchema, { change: { case: "put", value: { key, value } } }));
+  };
   for (let i = 0; i < count; i++) {
     const { receiving, skipped } = record.session!;
     for (const chain of [receiving!, ...skipped]) chain.headerKey = entropy.bytes(64);
     const id = bytesToHex(entropy.bytes(16));
     const key = `conv/${id}`;
-    const value = vault.sealRecord(key, toBinary(ConversationRecordSchema, record), entropy);
-    disk.apply(create(ChangeSchema, { change: { case: "put", value: { key, value } } }));
+    put(key, toBinary(ConversationRecordSchema, record));
+    put(Keys.timer(Number(record.timerMs), id), toBinary(StateRecordSchema, create(StateRecordSchema)));
     const tags = vault.tag(new HintSource(nodeCrypto, receiving!.headerKey).hint(receiving!.next));
     disk.apply(create(ChangeSchema, { change: { case: "addTags", value: { key, tags } } }));
   }
@@ -758,6 +762,22 @@ describe("hundreds of peers with good sessions", () => {
     expect(conversationTags(bob)).toEqual([]);
     expect(read()).toBeLessThan(READ_AT_ONCE);
     expect(toBinary(OutcomeSchema, outcome).length).toBeLessThan(201 * 2 * KB);
+  });
+
+  test("R1 a start serves what is due a few at a time, and acknowledges after it has asked for history", () => {
+    const { world, bob, largest } = swollen();
+    const due = Number(
+      new Thief(bob.machine).conversation(bob.machine.disk.conversations.keys().next().value!).timerMs,
+    );
+    expect(due).toBeLessThan(world.nowMs + 2 * MINUTE);
+    world.switchOff(bob.machine);
+    world.run(HOUR);
+    const mark = world.published.length;
+    world.switchOn(bob.machine);
+    expect(world.published.length).toBe(mark);
+    world.run(3 * MINUTE);
+    expect(largest()).toBeLessThan(8 * 1024 * KB);
+    expect(world.published.length - mark).toBeGreaterThan(200);
   });
 
   test("F1 an account is deleted with them, a few at a time", () => {

@@ -44,7 +44,7 @@ import { acceptRepair, markLost, noteRepairPublished, requestRepair } from "./re
 import { acceptInvite } from "./setting-up.ts";
 import { Step, type Steps, type Surroundings, type UnderWay } from "./step.ts";
 import { noteSyncRefused } from "./synchronizing.ts";
-import { askHistorySoon, recallTimers, recallTimersAtStart, rescheduleMaintenance, wake } from "./waking.ts";
+import { askHistorySoon, recallTimers, rescheduleMaintenance, wake } from "./waking.ts";
 
 /** A clock put back by less has put off nothing for long. */
 const CLOCK_PUT_BACK_MS = 60 * 1000;
@@ -240,14 +240,14 @@ function* start(step: Step, history: History, rolledBack: boolean): Steps<void> 
   }
   step.allowance.emptyQueue();
   yield* online(step, history, true);
-  yield* recallTimersAtStart(step, history);
+  yield* recallTimers(step, history);
   yield* rescheduleMaintenance(step, step.settings.historyIntervalMs);
 }
 
 /** Also after every start: the transport takes subscriptions and messages before it is connected. */
 function* online(step: Step, history: History, starting = false): Steps<void> {
   yield* subscribeAll(step);
-  yield* history.askForAccounts(step);
+  yield* history.askForAccounts(step, starting);
   yield* publishAllUnsent(step, starting);
 }
 

@@ -28,6 +28,13 @@ export class History {
   readonly #passed = new Map<string, number>();
   /** Accounts that have read all of it since the last push that may have been lost in this process. */
   readonly #read = new Set<string>();
+  /** Accounts of which no query has ended since the start, well or not. */
+  readonly #catchingUp = new Set<string>();
+
+  /** No query of the account has ended since the start. */
+  isCatchingUp(accountId: string): boolean {
+    return this.#catchingUp.has(accountId);
+  }
 
   /** Asks for all of the history since the account last looked. */
   ask(accountId: string): void {
@@ -46,8 +53,11 @@ export class History {
   }
 
   /** Asks for each account's history, as `ask` does. */
-  *askForAccounts(step: Step): Steps<void> {
-    for (const accountId of yield* accountIds(step)) this.ask(accountId);
+  *askForAccounts(step: Step, starting: boolean): Steps<void> {
+    for (const accountId of yield* accountIds(step)) {
+      this.ask(accountId);
+      if (starting) this.#catchingUp.add(accountId);
+    }
   }
 
   /** Asks for what each account's subscription may have missed. */
@@ -103,6 +113,7 @@ export class History {
     const query = this.#open.get(accountId);
     if (query?.id !== queryId) return;
     this.#open.delete(accountId);
+    this.#catchingUp.delete(accountId);
     if (failed) {
       // The next one asks for all: perhaps no node can leave out what was pushed.
       this.#read.delete(accountId);

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Priority } from "@chatsdk/abi/host_pb";
 import { SessionState } from "@chatsdk/abi/api_pb";
-import { ConversationRecordSchema, StateRecordSchema } from "@chatsdk/abi/records_pb";
+import { ConversationRecordSchema, type Reliability, StateRecordSchema } from "@chatsdk/abi/records_pb";
 import { MAX_RESEND_INTERVAL_MS } from "../settings.ts";
 import { Conversation } from "./conversation.ts";
 import { endHold, MAX_REPAIR_INTERVAL_MS, pursueGap } from "./gaps.ts";
@@ -45,7 +45,7 @@ function* serveOrPostpone(step: Step, key: string, conversationId: string, histo
 function* serve(step: Step, key: string, conversationId: string, history: History): Steps<void> {
   const record = yield* step.get(ConversationRecordSchema, Keys.conversation(conversationId));
   if (!record) return step.delete(key);
-  // It was postponed after a failure.
+  // It was postponed after a failure, or recalled.
   if (key !== Keys.timer(Number(record.timerMs), conversationId)) {
     step.delete(key);
     step.delete(Keys.timer(Number(record.timerMs), conversationId));
@@ -53,6 +53,7 @@ function* serve(step: Step, key: string, conversationId: string, history: Histor
   }
   const conversation = Conversation.fromRecord(conversationId, record);
   const { stream } = conversation;
+  for (const timer of farAhead(step, stream)) stream[timer] = BigInt(step.nowMs);
   const isDue = (time: bigint): boolean => time !== 0n && Number(time) <= step.nowMs;
   if (isDue(stream.expiryMs)) {
     yield* expireOutgoing(step, conversation);
@@ -73,6 +74,7 @@ function* serve(step: Step, key: string, conversationId: string, history: Histor
   const askHistory = (accountId: string): void => history.ask(accountId);
   if (isDue(stream.gapMs)) yield* pursueGap(step, conversation, askHistory);
   if (isDue(stream.holdMs)) yield* endHold(step, conversation, askHistory);
+  if (isDue(stream.ackDueMs) && history.isCatchingUp(record.accountId)) postponeAcknowledgement(step, conversation);
   acknowledgeIfDue(step, conversation);
   conversation.save(step);
 }
@@ -98,30 +100,17 @@ export function* rescheduleMaintenance(step: Step, delayMs: number): Steps<void>
 }
 
 /** History comes first: an acknowledgement sent before it would ask for all that came meanwhile. */
-function* postponeAcknowledgement(step: Step, conversationId: string): Steps<void> {
-  const record = yield* step.get(ConversationRecordSchema, Keys.conversation(conversationId));
-  const stream = record?.reliability;
-  if (!record || !stream || stream.ackDueMs === 0n || Number(stream.ackDueMs) > step.nowMs) return;
+function postponeAcknowledgement(step: Step, conversation: Conversation): void {
+  const { stream } = conversation;
   // A process that ends soon after each start would never send it.
   if (stream.ackPostponed) return;
   stream.ackPostponed = true;
-  const conversation = Conversation.fromRecord(conversationId, record);
   stream.ackDueMs = 0n;
   scheduleAcknowledgement(step, conversation, false);
-  conversation.save(step);
 }
 
-/** After a start: what a clock that was ahead has put off is due now, and history comes before what was due. */
-export function* recallTimersAtStart(step: Step, history: History): Steps<void> {
-  for (const { key } of yield* step.scan(StateRecordSchema, Keys.timers)) {
-    const [, due, name] = key.split("/") as [string, string, string];
-    if (name !== MAINTENANCE && Number(due) <= step.nowMs) yield* postponeAcknowledgement(step, name);
-  }
-  yield* recallTimers(step, history);
-}
-
-/** The clock was put back: what it had put off is due now. */
-export function* recallTimers(step: Step, history: History): Steps<void> {
+/** What is put off further than the protocol, or the rate limit, ever puts it: the clock was ahead then. */
+function farAhead(step: Step, stream: Reliability) {
   const longestMs = {
     ackDueMs: step.settings.ackIntervalMs,
     resendMs: MAX_RESEND_INTERVAL_MS,
@@ -130,6 +119,13 @@ export function* recallTimers(step: Step, history: History): Steps<void> {
     retryMs: MAX_RETRY_MS,
   };
   const renewsMs = step.allowance.renewsMs + MAX_RETRY_MS;
+  return (Object.keys(longestMs) as (keyof typeof longestMs)[]).filter(
+    (timer) => Number(stream[timer]) > Math.max(step.nowMs + 1.5 * longestMs[timer], renewsMs),
+  );
+}
+
+/** After a start, or when the clock was put back: what a clock that was ahead has put off is due now. */
+export function* recallTimers(step: Step, history: History): Steps<void> {
   for (const { key } of yield* step.scan(StateRecordSchema, Keys.timers)) {
     const [, due, name] = key.split("/") as [string, string, string];
     if (name === MAINTENANCE || Number(due) <= step.nowMs) continue;
@@ -139,13 +135,9 @@ export function* recallTimers(step: Step, history: History): Steps<void> {
       step.delete(key);
       continue;
     }
-    // Further ahead than the protocol, or the rate limit, ever puts it off.
-    const far = (Object.keys(longestMs) as (keyof typeof longestMs)[]).filter(
-      (timer) => Number(stream[timer]) > Math.max(step.nowMs + 1.5 * longestMs[timer], renewsMs),
-    );
-    if (far.length === 0) continue;
-    for (const timer of far) stream[timer] = BigInt(step.nowMs);
-    Conversation.fromRecord(name, record).save(step);
+    if (farAhead(step, stream).length === 0) continue;
+    // The timer alone: all conversations may be more than a step can write.
+    step.put(StateRecordSchema, Keys.timer(step.nowMs, name), create(StateRecordSchema));
     history.ask(record.accountId);
   }
 }
