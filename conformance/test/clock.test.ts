@@ -141,3 +141,20 @@ describe("a clock that goes 70 seconds ahead and back, over and over", () => {
     expect(world.published.length - mark).toBeLessThan(20);
   });
 });
+
+test("F4 a first resend after half a day is not taken for one that a clock ahead has put off", () => {
+  const world = new World(3);
+  const { alice, bob, conversationId } = pair(world, { resendAfterMs: 12 * HOUR }, nodeCrypto);
+  world.run(5 * MINUTE);
+  world.weather = { ...CALM, store: false };
+  world.censor = ({ from }) => from === "bob";
+  bob.send(conversationId, "lost");
+  world.run(5 * MINUTE);
+  const mark = world.published.length;
+  alice.send(conversationId, "to be acknowledged");
+  world.run(10 * MINUTE);
+  const again = world.published
+    .slice(mark)
+    .filter(({ from, publishId }) => from === "bob" && publishId.startsWith("m/"));
+  expect(again).toEqual([]);
+});

@@ -182,6 +182,25 @@ describe("a peer with a good session that wants our traffic", () => {
     // All was shown, seconds after it came.
     expect(bob.texts.length).toBeGreaterThan((sequence - 3) / 2 - 2);
   });
+
+  test("S1 R1 gaps that follow while the rate limit is used up leave the first one its turn for a repair", () => {
+    const { world, bob, conversationId, say, stream } = dark({
+      rateLimit: { epochSeconds: 600, messagesPerEpoch: 10 },
+    });
+    world.nowMs = Math.ceil(world.nowMs / (10 * MINUTE)) * 10 * MINUTE + 1000;
+    world.run(1);
+    for (let i = 0; i < 10; i++) bob.send(conversationId, `use up ${i}`);
+    say({ sequence: 3 }, message("behind a gap"));
+    world.run(4000);
+    const turn = stream().gapMs;
+    expect(Number(turn)).toBeGreaterThan(world.nowMs);
+    for (let sequence = 5; sequence < 40; sequence += 2) {
+      say({ sequence }, message("behind another"));
+      world.run(4000);
+      expect(stream().gapMs).toBe(turn);
+    }
+    expect(bob.texts.length).toBe(1 + 19);
+  });
 });
 
 describe("much that waits to be sent", () => {
@@ -610,6 +629,18 @@ describe("a peer with a good session that wants our memory", () => {
     expect(bob.machine.disk.keysUnder("segment/")).toEqual([]);
   });
 
+  test("F4 a message that comes in its turn between the steps that show what is held follows them at once", () => {
+    const { world, bob, insider, say, deliver } = dark();
+    for (let sequence = 3; sequence < 100; sequence++)
+      if (sequence !== 60) say({ sequence }, message("x".repeat(60_000)));
+    const next = insider.seal({ sequence: 100 }, message("next"));
+    world.run(3010, () => bob.texts.length > 3);
+    deliver(next);
+    world.run(1000);
+    expect(bob.texts.at(-1)).toBe("next");
+    expect(bob.texts.length).toBe(98);
+  });
+
   test("F4 what was reported missing and waits for the next step is shown as recovered", () => {
     const { world, bob, insider, say, deliver } = dark();
     const late = insider.seal({ sequence: 80 }, message("late"));
@@ -778,6 +809,22 @@ describe("hundreds of peers with good sessions", () => {
     world.run(3 * MINUTE);
     expect(largest()).toBeLessThan(8 * 1024 * KB);
     expect(world.published.length - mark).toBeGreaterThan(200);
+  });
+
+  test("R1 a start publishes what no node has taken, for a few of them at a time", () => {
+    const { world, bob, largest } = swollen();
+    const ids = bob.machine.disk.keysUnder("conv/").map((key) => key.slice("conv/".length));
+    world.refuse = () => true;
+    for (const id of ids) bob.send(id, "not taken");
+    world.switchOff(bob.machine);
+    world.refuse = () => false;
+    const mark = world.published.length;
+    world.switchOn(bob.machine);
+    expect(world.published.length - mark).toBeGreaterThan(30);
+    world.run(MINUTE);
+    const sent = world.published.slice(mark).filter(({ publishId }) => publishId.startsWith("m/"));
+    expect(new Set(sent.map(({ publishId }) => publishId.split("/")[1]))).toEqual(new Set(ids));
+    expect(largest()).toBeLessThan(8 * 1024 * KB);
   });
 
   test("F1 an account is deleted with them, a few at a time", () => {

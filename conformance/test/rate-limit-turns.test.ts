@@ -272,3 +272,30 @@ test("F4 F3 a late result of a session that was replaced says nothing of the new
   world.run(5 * HOUR);
   expect(alice.texts.filter((text) => text.startsWith("new"))).toEqual(texts);
 });
+
+describe("large messages that wait for slots", () => {
+  test("S1 of ten conversations none is passed over, though the host wakes late and a step publishes a megabyte", () => {
+    const world = new World(8);
+    const bob = new Person(world, "bob", limited(600, 100), nodeCrypto);
+    const peers = Array.from({ length: 10 }, (_, i) => new Person(world, `${i}`, {}, nodeCrypto));
+    const ids = peers.map((peer) => bob.accept(peer.invite()));
+    const { machine } = bob;
+    const prepare = machine.prepare.bind(machine);
+    machine.prepare = (nowMs, input) => {
+      const outcome = prepare(nowMs, input);
+      for (const { effect } of outcome.effects)
+        if (effect.case === "wakeAtMs" && effect.value > 1n) effect.value = (effect.value / 100n + 1n) * 100n;
+      return outcome;
+    };
+    world.run(30 * MINUTE);
+    world.run(10 * MINUTE - (world.nowMs % (10 * MINUTE)) + 1000);
+    for (let i = 0; i < 60; i++) for (const id of ids) bob.send(id, `${i} ${"x".repeat(60_000)}`);
+    for (let epoch = 0; epoch < 3; epoch++) {
+      const mark = world.published.length;
+      world.run(10 * MINUTE);
+      const counts = published(world, "bob", "m", mark);
+      expect(counts.size).toBe(10);
+      expect(Math.min(...counts.values())).toBeGreaterThanOrEqual(4);
+    }
+  });
+});

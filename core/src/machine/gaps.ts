@@ -67,7 +67,8 @@ export function* pursueGap(step: Step, conversation: Conversation, askHistory: A
   if (yield* reportMissing(step, conversation, missing)) stream.gapRound = 0;
   yield* showHeld(step, conversation, stream.highestKnown);
   if (!step.allowance.allows(Priority.REPAIR)) {
-    stream.gapMs = BigInt(step.allowance.postpone());
+    // It keeps its turn.
+    if (Number(stream.gapMs) <= step.nowMs) stream.gapMs = BigInt(step.allowance.postpone());
     return;
   }
   const askedAgoMs = step.nowMs - Number(stream.askedMs);

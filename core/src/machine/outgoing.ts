@@ -34,6 +34,8 @@ export const MAX_OUTBOX = 1000;
 const RESEND_BATCH = 16;
 /** After a failure at most so many messages of a conversation are offered to the nodes at a time. */
 const OFFERED_AT_ONCE = 16;
+/** After a connection was made so many conversations are served at once, the others a little later. */
+const CONVERSATIONS_AT_ONCE = 64;
 /**
  * A message that left this recently may still be under way: a report that lacks it is no reason to send it again. Doubled
  * with each repair: on a slow network many reports lack what one repair has already mended.
@@ -292,6 +294,8 @@ function* changeStatus(
  */
 export function* publishUnsent(step: Step, conversation: Conversation): Steps<boolean> {
   const { stream } = conversation;
+  // It keeps its turn.
+  if (stream.waiting && step.hasPublishedEnough) return true;
   stream.retryMs = 0n;
   stream.backlog = false;
   leaveQueue(step, conversation);
@@ -305,7 +309,7 @@ export function* publishUnsent(step: Step, conversation: Conversation): Steps<bo
   }
   const outdated = firstOutdated(step, conversation);
   for (const [offered, sequence] of unsent.entries()) {
-    if (offered >= share) {
+    if (offered >= share || (share !== Infinity && step.hasPublishedEnough)) {
       enterQueue(step, conversation);
       break;
     }
@@ -325,13 +329,26 @@ export function* publishUnsent(step: Step, conversation: Conversation): Steps<bo
  * way, and who waited comes forward again.
  */
 export function* publishAllUnsent(step: Step, starting: boolean): Steps<void> {
+  let begun = 0;
   for (const { key } of yield* step.scan(StateRecordSchema, Keys.outstandings)) {
     const conversation = yield* Conversation.load(step, lastPart(key));
     const { stream } = conversation;
     const { backlog, waiting } = stream;
+    if (step.hasPublishedEnough || begun === CONVERSATIONS_AT_ONCE) {
+      // The timer alone: all conversations may be more than a step can write.
+      if ((yield* unsentOf(step, conversation, 1)).length > 0)
+        step.put(
+          StateRecordSchema,
+          Keys.timer(step.nowMs + FIRST_RETRY_MS, conversation.id),
+          create(StateRecordSchema),
+        );
+      continue;
+    }
     if (starting) stream.waiting = false;
     stream.offeredUntil = 0;
-    if ((yield* publishUnsent(step, conversation)) || backlog || waiting) conversation.save(step);
+    if (!(yield* publishUnsent(step, conversation)) && !backlog && !waiting) continue;
+    begun++;
+    conversation.save(step);
   }
 }
 

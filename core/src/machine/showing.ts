@@ -92,6 +92,8 @@ function* showMore(step: Step, conversation: Conversation): Steps<void> {
   } while (due.length === BATCH);
   stream.shown = Math.max(stream.shown, stream.showUntil);
   stream.showUntil = 0;
+  // What came in its turn meanwhile was held behind these.
+  yield* showSettled(step, conversation);
 }
 
 function* show(step: Step, conversation: Conversation, arrived: Arrived): Steps<void> {

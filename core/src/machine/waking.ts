@@ -46,7 +46,8 @@ function* serve(step: Step, key: string, conversationId: string, history: Histor
   const record = yield* step.get(ConversationRecordSchema, Keys.conversation(conversationId));
   if (!record) return step.delete(key);
   // It was postponed after a failure, or recalled.
-  if (key !== Keys.timer(Number(record.timerMs), conversationId)) {
+  const recalled = key !== Keys.timer(Number(record.timerMs), conversationId);
+  if (recalled) {
     step.delete(key);
     step.delete(Keys.timer(Number(record.timerMs), conversationId));
     record.timerMs = 0n;
@@ -63,7 +64,7 @@ function* serve(step: Step, key: string, conversationId: string, history: Histor
   }
   if (stream.showUntil !== 0) yield* showHeld(step, conversation, stream.showUntil);
   if (isDue(stream.segmentsMs)) yield* expireSegments(step, conversation);
-  if (isDue(stream.retryMs)) yield* publishUnsent(step, conversation);
+  if (recalled || isDue(stream.retryMs)) yield* publishUnsent(step, conversation);
   if (isDue(stream.resendMs)) {
     if ((record.sessionState as SessionState) === SessionState.REPAIR_SENT) publishRepair(step, conversation);
     else {
@@ -111,11 +112,12 @@ function postponeAcknowledgement(step: Step, conversation: Conversation): void {
 
 /** What is put off further than the protocol, or the rate limit, ever puts it: the clock was ahead then. */
 function farAhead(step: Step, stream: Reliability) {
+  const { ackDelayMs, ackIntervalMs, resendAfterMs, gapDelayMs } = step.settings;
   const longestMs = {
-    ackDueMs: step.settings.ackIntervalMs,
-    resendMs: MAX_RESEND_INTERVAL_MS,
-    gapMs: MAX_REPAIR_INTERVAL_MS,
-    holdMs: step.settings.gapDelayMs,
+    ackDueMs: Math.max(ackDelayMs, ackIntervalMs),
+    resendMs: Math.max(resendAfterMs, MAX_RESEND_INTERVAL_MS),
+    gapMs: Math.max(gapDelayMs, MAX_REPAIR_INTERVAL_MS),
+    holdMs: gapDelayMs,
     retryMs: MAX_RETRY_MS,
   };
   const renewsMs = step.allowance.renewsMs + MAX_RETRY_MS;
