@@ -356,20 +356,10 @@ describe("a peer with a good session that wants our memory", () => {
     for (let i = 0; i < 400; i++) say({ sequence: 3 + i }, part(i, 0, MAX_SEGMENTS, 64_000));
     world.run(10_000);
     expect(bob.machine.disk.keysUnder("segment/").length).toBe(400);
-    let largest = 0;
-    const { disk } = bob.machine;
-    const answer = disk.answer.bind(disk);
-    disk.answer = (read) => {
-      const found = answer(read);
-      largest = Math.max(
-        largest,
-        found.reduce((sum, { value }) => sum + value.length, 0),
-      );
-      return found;
-    };
+    const largest = largestRead(bob);
     world.run(14 * 24 * HOUR + HOUR);
     expect(bob.machine.disk.keysUnder("segment/")).toEqual([]);
-    expect(largest).toBeLessThan(8 * 1024 * KB);
+    expect(largest()).toBeLessThan(8 * 1024 * KB);
   });
 
   test("F2 a part that would have begun before the first message is refused", () => {

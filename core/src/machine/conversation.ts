@@ -166,7 +166,7 @@ export class Conversation {
     const old = Number(this.record.timerMs);
     if (due === old) return;
     if (old !== 0) step.delete(Keys.timer(old, this.id));
-    if (due !== 0) step.put(StateRecordSchema, Keys.timer(due, this.id), create(StateRecordSchema));
+    if (due !== 0) step.setTimer(this.id, due);
     this.record.timerMs = BigInt(due);
   }
 

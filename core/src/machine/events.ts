@@ -1,6 +1,5 @@
 import { EventSchema } from "@chatsdk/abi/api_pb";
 import { StateRecordSchema } from "@chatsdk/abi/records_pb";
-import { encode } from "../codec.ts";
 import { Keys } from "./records.ts";
 import type { Step, Steps } from "./step.ts";
 
@@ -39,12 +38,12 @@ export class EventWindow {
     let last = this.#state.last > acknowledgedEvents ? this.#state.last : acknowledgedEvents;
     while (last + 1n < nextEventNumber && shown.length < MAX_SHOWN && size < MAX_SHOWN_SIZE) {
       last++;
-      const event = yield* step.get(EventSchema, Keys.event(last));
+      const event = yield* step.getSized(EventSchema, Keys.event(last));
       // Forgotten with its conversation.
       if (!event) continue;
-      step.show(event);
-      shown.push({ number: last, size: encode(EventSchema, event).length });
-      size += shown.at(-1)!.size;
+      step.show(event.record);
+      shown.push({ number: last, size: event.size });
+      size += event.size;
     }
     this.#state = { shown, last };
   }

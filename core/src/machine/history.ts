@@ -31,7 +31,6 @@ export class History {
   /** Accounts of which no query has ended since the start, well or not. */
   readonly #catchingUp = new Set<string>();
 
-  /** No query of the account has ended since the start. */
   isCatchingUp(accountId: string): boolean {
     return this.#catchingUp.has(accountId);
   }

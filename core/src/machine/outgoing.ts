@@ -337,11 +337,7 @@ export function* publishAllUnsent(step: Step, starting: boolean): Steps<void> {
     if (step.hasPublishedEnough || begun === CONVERSATIONS_AT_ONCE) {
       // The timer alone: all conversations may be more than a step can write.
       if ((yield* unsentOf(step, conversation, 1)).length > 0)
-        step.put(
-          StateRecordSchema,
-          Keys.timer(step.nowMs + FIRST_RETRY_MS, conversation.id),
-          create(StateRecordSchema),
-        );
+        step.setTimer(conversation.id, step.nowMs + FIRST_RETRY_MS);
       continue;
     }
     if (starting) stream.waiting = false;

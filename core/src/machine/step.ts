@@ -135,8 +135,16 @@ export class Step {
   // Reading.
 
   *get<Desc extends DescMessage>(schema: Desc, key: string): Steps<MessageShape<Desc> | undefined> {
+    return (yield* this.getSized(schema, key))?.record;
+  }
+
+  /** With the length of its encoding. */
+  *getSized<Desc extends DescMessage>(
+    schema: Desc,
+    key: string,
+  ): Steps<{ record: MessageShape<Desc>; size: number } | undefined> {
     const bytes = yield* this.#read(key);
-    return bytes && decodeStored(schema, bytes, `record ${key}`);
+    return bytes && { record: decodeStored(schema, bytes, `record ${key}`), size: bytes.length };
   }
 
   *#read(key: string): Steps<Uint8Array | undefined> {
@@ -212,6 +220,10 @@ export class Step {
   delete(key: string): void {
     this.#noteTimer(key);
     this.#records.set(key, null);
+  }
+
+  setTimer(name: string, atMs: number): void {
+    this.put(StateRecordSchema, Keys.timer(atMs, name), create(StateRecordSchema));
   }
 
   deletePrefix(prefix: string): void {

@@ -1,4 +1,3 @@
-import { create } from "@bufbuild/protobuf";
 import { Priority } from "@chatsdk/abi/host_pb";
 import { SessionState } from "@chatsdk/abi/api_pb";
 import { ConversationRecordSchema, type Reliability, StateRecordSchema } from "@chatsdk/abi/records_pb";
@@ -39,7 +38,7 @@ function* serveOrPostpone(step: Step, key: string, conversationId: string, histo
   if (reason === undefined) return;
   step.log(`timer of a conversation postponed: ${reason}`);
   step.delete(key);
-  step.put(StateRecordSchema, Keys.timer(step.nowMs + POSTPONED_MS, conversationId), create(StateRecordSchema));
+  step.setTimer(conversationId, step.nowMs + POSTPONED_MS);
 }
 
 function* serve(step: Step, key: string, conversationId: string, history: History): Steps<void> {
@@ -89,7 +88,7 @@ function* maintain(step: Step, key: string, history: History): Steps<void> {
 }
 
 export function scheduleMaintenance(step: Step, delayMs: number): void {
-  step.put(StateRecordSchema, Keys.timer(step.nowMs + delayMs, MAINTENANCE), create(StateRecordSchema));
+  step.setTimer(MAINTENANCE, step.nowMs + delayMs);
 }
 
 /** Puts the maintenance at one time, whatever was scheduled before. */
@@ -139,7 +138,7 @@ export function* recallTimers(step: Step, history: History): Steps<void> {
     }
     if (farAhead(step, stream).length === 0) continue;
     // The timer alone: all conversations may be more than a step can write.
-    step.put(StateRecordSchema, Keys.timer(step.nowMs, name), create(StateRecordSchema));
+    step.setTimer(name, step.nowMs);
     history.ask(record.accountId);
   }
 }
